@@ -1,0 +1,107 @@
+//! Files and folders to a checked pipeline, for the subcommands that take paths.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::Renderer;
+use anyhow::Context as _;
+
+use crate::catalog::Catalog;
+use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::options::Environment;
+use crate::plan::{Checked, check};
+
+/// How deep folders may lie: deeper ones are links in a circle, not pipelines.
+const DEPTH_MAX: usize = 64;
+
+/// The files of the given paths, read.
+///
+/// # Errors
+/// A path that does not exist, a folder without `.sql` files, a file that is not UTF-8.
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        let before = files.len();
+        collect(path, 0, &mut files)?;
+        anyhow::ensure!(
+            files.len() > before,
+            "no .sql file under `{}`",
+            path.display()
+        );
+    }
+    let mut sources = SourceMap::default();
+    let mut seen = std::collections::HashSet::new();
+    for file in files {
+        // One file named twice on the command line is still one file.
+        let identity = file.canonicalize().unwrap_or_else(|_| file.clone());
+        if !seen.insert(identity) {
+            continue;
+        }
+        let bytes = std::fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| anyhow::anyhow!("`{}` is not UTF-8 text: {error}", file.display()))?;
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        sources.add(file, text);
+    }
+    Ok(sources)
+}
+
+fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let metadata =
+        std::fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    if !metadata.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    anyhow::ensure!(depth < DEPTH_MAX, "folders lie too deep at `{}`", path.display());
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut children: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        children.push(entry?.path());
+    }
+    children.sort();
+    for child in children {
+        if child.is_dir() {
+            collect(&child, depth + 1, files)?;
+        } else if child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+            files.push(child);
+        }
+    }
+    Ok(())
+}
+
+/// A pipeline read from files and checked.
+pub struct Loaded {
+    pub sources: SourceMap,
+    pub catalog: Catalog,
+    pub checked: Checked,
+}
+
+/// Reads and checks the pipeline of the given paths.
+///
+/// # Errors
+/// What keeps the files from being read; faults in them are in the answer.
+pub fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
+    let sources = read(paths)?;
+    let (catalog, faults) = Catalog::of_files(&sources);
+    let checked = check(&catalog, &Environment::of_process(), faults)?;
+    Ok(Loaded {
+        sources,
+        catalog,
+        checked,
+    })
+}
+
+/// Prints faults to stderr for people, in colour on a terminal, with a count at the end.
+pub fn print_faults(sources: &SourceMap, faults: &[Diagnostic]) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    for fault in faults {
+        eprintln!("{}\n", sources.render_one(fault, &renderer));
+    }
+    match faults.len() {
+        0 => {}
+        1 => eprintln!("1 fault"),
+        count => eprintln!("{count} faults"),
+    }
+}

@@ -1,0 +1,53 @@
+//! The command line: arguments as typed, one file per subcommand.
+//!
+//! Data goes to stdout, everything else to stderr.
+
+mod graph;
+mod load;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A stream processor for HTTP APIs and WebSockets, driven by .sql files.
+#[derive(Parser)]
+#[command(name = "omlsp", version, about, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Validate(validate::Arguments),
+    Graph(graph::Arguments),
+}
+
+/// What a subcommand came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// Invalid pipeline or failed run; what is wrong has been printed.
+    Failed,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
+        }
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// What the world refused; `main` prints it.
+pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    match arguments.command {
+        Command::Validate(arguments) => validate::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
+    }
+}

@@ -1,0 +1,50 @@
+//! `omlsp validate`: everything that is wrong with a pipeline, without network, broker or state.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Outcome, load};
+
+/// Check a pipeline and report every fault, with its place
+///
+/// Needs no network, no broker and no state: names and types are bound by the engine over empty tables.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  omlsp validate pipelines/\n  omlsp validate --format json prices.sql")]
+pub struct Arguments {
+    /// Files, or folders whose .sql files form one pipeline
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// For people, or a JSON array of faults for editors
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// # Errors
+/// Files that cannot be read.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let loaded = load::load(&arguments.paths)?;
+    let faults = &loaded.checked.faults;
+    match arguments.format {
+        Format::Json => print!("{}", loaded.sources.render_json(faults)),
+        Format::Human => {
+            load::print_faults(&loaded.sources, faults);
+            if faults.is_empty() {
+                let entities = loaded.catalog.len();
+                let files = loaded.sources.files().count();
+                eprintln!("{} in {}: valid", count(entities, "entity", "entities"), count(files, "file", "files"));
+            }
+        }
+    }
+    Ok(if faults.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

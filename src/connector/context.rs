@@ -1,0 +1,134 @@
+//! What a connector is handed with every blocking call: the signal to stop, and a place to report to.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::batch::Reject;
+
+/// Something worth counting or telling, while a blocking call runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An attempt failed and is made again after the pause.
+    Retry {
+        attempt: u32,
+        pause: Duration,
+        error: String,
+    },
+    /// One request was sent.
+    Request,
+    /// Bytes of a body or message arrived, or were sent.
+    Bytes(u64),
+    /// A row was refused by the other side or does not fit; the rest went on.
+    Reject(Reject),
+    /// Worth a line in the log, such as a poll that hit `pagination.max_pages`.
+    Warning(String),
+}
+
+/// The rows of a query, each by column name.
+pub type QueryRows = Vec<serde_json::Map<String, serde_json::Value>>;
+
+/// Runs a query over the pipeline's relations.
+type Query = dyn Fn(&str) -> anyhow::Result<QueryRows> + Send + Sync;
+
+/// The call's surroundings. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub stop: Stop,
+    report: Arc<dyn Fn(Event) + Send + Sync>,
+    query: Option<Arc<Query>>,
+}
+
+impl Context {
+    pub fn new(stop: Stop, report: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self {
+            stop,
+            report: Arc::new(report),
+            query: None,
+        }
+    }
+
+    /// Lets connectors run queries over the pipeline's relations.
+    #[must_use]
+    pub fn with_query(
+        mut self,
+        query: impl Fn(&str) -> anyhow::Result<QueryRows> + Send + Sync + 'static,
+    ) -> Self {
+        self.query = Some(Arc::new(query));
+        self
+    }
+
+    /// Runs a query over the pipeline's relations as they are now, for `on_start_query`. Blocking.
+    ///
+    /// # Errors
+    /// The engine's own, or that there is no engine behind this context.
+    pub fn query(&self, sql: &str) -> anyhow::Result<QueryRows> {
+        match &self.query {
+            Some(query) => query(sql),
+            None => anyhow::bail!("no queries can be run here"),
+        }
+    }
+
+    pub fn report(&self, event: Event) {
+        (self.report)(event);
+    }
+}
+
+/// A signal that is given once and seen by all clones.
+#[derive(Clone, Default)]
+pub struct Stop {
+    shared: Arc<(Mutex<bool>, Condvar)>,
+}
+
+/// The error that a call ends with after [`Stop::stop`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Stop {
+    /// Gives the signal and wakes every [`Stop::wait`].
+    pub fn stop(&self) {
+        let (stopped, changed) = &*self.shared;
+        *stopped.lock().expect("no panic happens under this lock") = true;
+        changed.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        *self.shared.0.lock().expect("no panic happens under this lock")
+    }
+
+    /// Returns at once, with an error if the signal was given.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.is_stopped() { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Blocks for `pause`, or less if the signal is given.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn wait(&self, pause: Duration) -> Result<(), Stopped> {
+        let (stopped, changed) = &*self.shared;
+        let end = Instant::now() + pause;
+        let mut guard = stopped.lock().expect("no panic happens under this lock");
+        while !*guard {
+            let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            else {
+                return Ok(());
+            };
+            guard = changed
+                .wait_timeout(guard, left)
+                .expect("no panic happens under this lock")
+                .0;
+        }
+        Err(Stopped)
+    }
+}

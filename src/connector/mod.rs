@@ -1,0 +1,252 @@
+//! What a connector is: the traits, and the registry slice.
+//!
+//! A connector turns options into a validated description of an outside system, and that into a reader
+//! or writer. It never names the runtime, the engine or the catalog: it is called with blocking calls on
+//! a thread of the pool, hands over what it read, and is told when to stop.
+//!
+//! **A new connector is one file (or folder) and one line in [`CONNECTORS`].**
+
+mod changes;
+mod context;
+mod file;
+mod generate;
+mod kafka;
+mod lines;
+mod row_options;
+pub mod schedule;
+mod stdout;
+#[cfg(test)]
+mod testing;
+mod ws;
+
+pub use context::{Context, Event, QueryRows, Stop, Stopped};
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::batch::{Batch, Column, Decoded, RecordBatch, Schema};
+use crate::diagnostic::Span;
+use crate::options::{Options, Text};
+
+/// One kind of outside system. A role that is `None` does not exist for it.
+pub struct Connector {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub source: Option<fn(&mut Options<'_>, &Declared) -> Option<Box<dyn SourceConnector>>>,
+    pub lookup: Option<fn(&mut Options<'_>, &Declared) -> Option<Box<dyn LookupConnector>>>,
+    pub sink: Option<fn(&mut Options<'_>, &Schema) -> Option<Box<dyn SinkConnector>>>,
+}
+
+/// Every connector there is, in the order they are named in messages.
+pub static CONNECTORS: &[Connector] = &[
+    kafka::CONNECTOR,
+    ws::CONNECTOR,
+    generate::CONNECTOR,
+    stdout::CONNECTOR,
+    file::CONNECTOR,
+];
+
+/// Returns the connector of that name or alias, compared without regard to case.
+pub fn find(name: &str) -> Option<&'static Connector> {
+    let name = name.to_lowercase();
+    CONNECTORS
+        .iter()
+        .find(|connector| connector.name == name || connector.aliases.contains(&name.as_str()))
+}
+
+/// What the statement declares, as far as a connector fills it.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// The columns that come from outside, in order; generated ones are not among them.
+    pub columns: Vec<Column>,
+    /// The `$param`s of a lookup, in order; empty elsewhere.
+    pub params: Vec<Column>,
+    /// The column list, for second labels.
+    pub columns_span: Span,
+}
+
+/// When the runtime calls [`SourceReader::read`].
+#[derive(Clone, Debug)]
+pub enum Cadence {
+    /// At each instant of a schedule.
+    Scheduled(Schedule),
+    /// Again as soon as the last call returned; the reader itself waits for data, a second at most.
+    Continuous,
+}
+
+/// The instants at which a polled source is due.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    Cron {
+        cron: Box<croner::Cron>,
+        timezone: chrono_tz::Tz,
+    },
+    Interval(std::time::Duration),
+}
+
+/// A tick that comes while the last poll still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    Skip,
+    /// One waits; a second one is skipped.
+    Queue,
+}
+
+/// What a row that does not fit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnError {
+    #[default]
+    DeadLetter,
+    Skip,
+    Fail,
+}
+
+/// A source whose options are validated.
+pub trait SourceConnector: Send + Sync {
+    fn cadence(&self) -> (Cadence, Overlap);
+
+    fn on_error(&self) -> OnError;
+
+    /// Returns the query over other entities that decides what the source connects to, for the plan to
+    /// bind and run; `None` for a source that needs none.
+    fn start_query(&self) -> Option<&StartQuery> {
+        None
+    }
+
+    /// Opens a reader that goes on from `cursor`, the text that came with the last committed
+    /// [`Delivery`]; `None` at the very first start.
+    ///
+    /// # Errors
+    /// The outside world refused; the runtime retries with backoff.
+    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>>;
+}
+
+/// A query whose rows a source starts from, one connection each.
+#[derive(Clone, Debug)]
+pub struct StartQuery {
+    pub text: Text,
+    /// The columns that the source reads of each row, with the place of each use.
+    pub columns: Vec<(String, Span)>,
+}
+
+/// Rows from outside, to be committed together with the cursor after them.
+#[derive(Debug)]
+pub struct Delivery {
+    pub decoded: Decoded,
+    /// The instant the rows belong to: the scheduled one of a tick, or that of receipt.
+    pub trigger: DateTime<Utc>,
+    /// Where to go on after these rows; `None` leaves the stored cursor as it is.
+    pub cursor: Option<String>,
+}
+
+/// What a [`SourceReader::read`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// This tick is done, more may come.
+    Idle,
+    /// The source has ended for good.
+    Finished,
+}
+
+/// An open source. Blocking; one thread at a time.
+pub trait SourceReader: Send {
+    /// Reads what is due at `tick` and hands each piece to `emit`, which returns after it is committed.
+    /// A continuous source ignores the instant and waits at most a second for data.
+    ///
+    /// # Errors
+    /// After the connector's own retries; also an error of `emit` or [`Stop`], passed on unchanged.
+    fn read(
+        &mut self,
+        tick: DateTime<Utc>,
+        context: &Context,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ReadEnd>;
+}
+
+/// A lookup whose options are validated. Shared by every thread that asks.
+pub trait LookupConnector: Send + Sync {
+    fn limits(&self) -> LookupLimits;
+
+    /// Asks once, blocking. `params` has one value per declared param, none of them JSON `null`.
+    /// Answers zero or more rows of the declared columns.
+    ///
+    /// # Errors
+    /// After the last retry.
+    fn request(
+        &self,
+        params: &[serde_json::Value],
+        trigger: DateTime<Utc>,
+        context: &Context,
+    ) -> anyhow::Result<Decoded>;
+}
+
+/// How a lookup may be asked, and what is kept of its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupLimits {
+    /// Requests in flight, at most.
+    pub concurrency: usize,
+    pub cache: Option<CacheLimits>,
+    /// True for `lookup.on_error = 'fail'`; false makes a failed request an empty answer.
+    pub fail: bool,
+    /// What an answer's row that does not fit its types does.
+    pub on_error: OnError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    pub rows_max: usize,
+    pub ttl: std::time::Duration,
+    /// Whether empty answers are kept too.
+    pub missing: bool,
+}
+
+/// A sink whose options are validated.
+pub trait SinkConnector: Send + Sync {
+    /// Says whether the sink can take deletes. One that cannot refuses a changing relation at validate
+    /// time with the advice given here.
+    fn changes(&self) -> Changes;
+
+    /// Opens a writer that goes on from `state`, the text of the last [`Flushed::Durable`].
+    ///
+    /// # Errors
+    /// The outside world refused; the runtime retries with backoff.
+    fn open(&self, schema: &Schema, state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>>;
+}
+
+/// Whether a sink takes deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    Accepted,
+    Refused { advice: String },
+}
+
+/// What became of what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything written so far has arrived; the text is kept with the position.
+    Durable(Option<String>),
+    /// Some of it is still buffered (a file not yet rolled): the position stays.
+    Pending,
+}
+
+/// An open sink. Blocking; one thread at a time.
+pub trait SinkWriter: Send {
+    /// Takes the rows of one batch, in order. May buffer until [`SinkWriter::flush`].
+    ///
+    /// # Errors
+    /// Rows of this or an earlier batch since the last durable flush may not have arrived: the runtime
+    /// opens a new writer and sends them all again.
+    fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()>;
+
+    /// Delivers what is buffered. `end` is true when nothing follows: a shutdown or the end of all sources.
+    ///
+    /// # Errors
+    /// As for [`SinkWriter::write`].
+    fn flush(&mut self, end: bool, context: &Context) -> anyhow::Result<Flushed>;
+}
+
+/// An empty batch of the given schema, for answers without rows.
+pub fn no_rows(schema: &Schema) -> RecordBatch {
+    RecordBatch::new_empty(Arc::clone(schema))
+}

@@ -1,0 +1,141 @@
+//! Changing a stored relation: by key, by difference, by rows that come and go.
+//!
+//! Every function runs inside the caller's transaction, works through the session's temporary tables
+//! `next`, `gone` and `come`, and leaves the change behind in `gone` and `come`.
+
+use duckdb::ToSql;
+
+use super::{Session, Stored};
+use crate::sql::quote_ident;
+
+/// How many rows a change took away and brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub deleted: usize,
+    pub inserted: usize,
+}
+
+impl Change {
+    pub fn is_empty(self) -> bool {
+        self.deleted == 0 && self.inserted == 0
+    }
+}
+
+/// The number and trigger that a change is logged under.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    pub seq: u64,
+    /// Microseconds since the epoch, UTC.
+    pub trigger_us: i64,
+}
+
+/// Brings a keyed relation up to the rows of `temp.next`: the last row per key wins, a row equal to the
+/// one already there is no change. NULL is a key like any other.
+///
+/// # Errors
+/// DuckDB's own; the caller rolls back.
+pub fn upsert(session: &Session, stored: &Stored, key: &[String], stamp: Stamp) -> anyhow::Result<Change> {
+    let list = stored.column_list();
+    let data = stored.data();
+    let keys: Vec<String> = key.iter().map(|name| quote_ident(name)).collect();
+    let same_key = same(&keys, "old", "new");
+    let all: Vec<String> = stored.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+    let same_row = same(&all, "old", "new");
+    session.execute_batch(&format!(
+        "CREATE OR REPLACE TEMP TABLE latest AS SELECT {list} FROM temp.next \
+         QUALIFY row_number() OVER (PARTITION BY {} ORDER BY rowid DESC) = 1;\n\
+         CREATE OR REPLACE TEMP TABLE gone AS SELECT old.rowid AS _row, old.* FROM {data} AS old \
+         JOIN temp.latest AS new ON {same_key} WHERE NOT ({same_row});\n\
+         CREATE OR REPLACE TEMP TABLE come AS SELECT new.* FROM temp.latest AS new \
+         WHERE NOT EXISTS (SELECT 1 FROM {data} AS old WHERE {same_row});\n",
+        keys.join(", ")
+    ))?;
+    apply(session, stored, stamp)
+}
+
+/// Brings a relation to exactly the rows of `temp.next`, as a bag.
+///
+/// # Errors
+/// DuckDB's own; the caller rolls back.
+pub fn replace_all(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
+    let list = stored.column_list();
+    let data = stored.data();
+    session.execute_batch(&format!(
+        "CREATE OR REPLACE TEMP TABLE come AS SELECT {list} FROM temp.next EXCEPT ALL SELECT {list} FROM {data};\n\
+         CREATE OR REPLACE TEMP TABLE excess AS SELECT {list} FROM {data} EXCEPT ALL SELECT {list} FROM temp.next;\n"
+    ))?;
+    find_rows(session, stored)?;
+    apply(session, stored, stamp)
+}
+
+/// Takes the rows of `temp.excess` away and adds those of `temp.come`, as bags.
+///
+/// # Errors
+/// DuckDB's own; the caller rolls back. Rows to take away that are not there are an error: the result
+/// would no longer be what its query says.
+pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
+    find_rows(session, stored)?;
+    let missing = session.number(
+        "SELECT (SELECT count(*) FROM temp.excess) - (SELECT count(*) FROM temp.gone)",
+        &[],
+    )?;
+    anyhow::ensure!(
+        missing == Some(0),
+        "{} rows to take away from `{}` are not in it",
+        missing.unwrap_or_default(),
+        stored.name
+    );
+    apply(session, stored, stamp)
+}
+
+/// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`.
+fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
+    let all: Vec<String> = stored.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+    let (list, data) = (all.join(", "), stored.data());
+    let same_row = same(&all, "old", "doomed");
+    session.execute_batch(&format!(
+        "CREATE OR REPLACE TEMP TABLE gone AS \
+         WITH doomed AS (SELECT {list}, count(*) AS _count FROM temp.excess GROUP BY ALL) \
+         SELECT old.rowid AS _row, old.* FROM {data} AS old JOIN doomed ON {same_row} \
+         QUALIFY row_number() OVER (PARTITION BY {}) <= any_value(doomed._count) OVER (PARTITION BY {});\n",
+        prefixed(&all, "old"),
+        prefixed(&all, "old"),
+    ))
+}
+
+/// Deletes `temp.gone`, inserts `temp.come`, and logs both.
+fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
+    let (list, data, changes) = (stored.column_list(), stored.data(), stored.changes());
+    let seq = i64::try_from(stamp.seq)?;
+    let params: [&dyn ToSql; 2] = [&seq, &stamp.trigger_us];
+    let deleted = session.execute(
+        &format!("INSERT INTO {changes} SELECT {list}, $1, make_timestamp($2), -1 FROM temp.gone"),
+        &params,
+    )?;
+    if deleted > 0 {
+        session.execute(
+            &format!("DELETE FROM {data} WHERE rowid IN (SELECT _row FROM temp.gone)"),
+            &[],
+        )?;
+    }
+    let inserted = session.execute(
+        &format!("INSERT INTO {changes} SELECT {list}, $1, make_timestamp($2), 1 FROM temp.come"),
+        &params,
+    )?;
+    if inserted > 0 {
+        session.execute(&format!("INSERT INTO {data} SELECT {list} FROM temp.come"), &[])?;
+    }
+    Ok(Change { deleted, inserted })
+}
+
+fn same(columns: &[String], left: &str, right: &str) -> String {
+    let pairs: Vec<String> = (columns.iter())
+        .map(|name| format!("{left}.{name} IS NOT DISTINCT FROM {right}.{name}"))
+        .collect();
+    pairs.join(" AND ")
+}
+
+fn prefixed(columns: &[String], table: &str) -> String {
+    let names: Vec<String> = columns.iter().map(|name| format!("{table}.{name}")).collect();
+    names.join(", ")
+}

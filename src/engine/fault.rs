@@ -1,0 +1,95 @@
+//! What DuckDB says is wrong with a piece of SQL, taken apart from its JSON form.
+
+use serde_json::Value;
+
+/// A fault in SQL text, its place counted in bytes from the start of what DuckDB was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlFault {
+    /// In our form: lower case, one line, no candidates.
+    pub message: String,
+    /// Offset and length of the culprit.
+    pub place: Option<(usize, usize)>,
+    /// The name DuckDB did not find.
+    pub name: Option<String>,
+    /// Near names, best first.
+    pub candidates: Vec<String>,
+    /// True if the text is no SQL at all, as opposed to naming something that does not exist.
+    pub syntax: bool,
+}
+
+impl std::fmt::Display for SqlFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SqlFault {}
+
+impl SqlFault {
+    /// Takes apart the text of a DuckDB error, in JSON (`errors_as_json`) or plain.
+    pub fn of(text: &str) -> Self {
+        let parsed = text
+            .find('{')
+            .and_then(|at| serde_json::from_str::<Value>(&text[at..]).ok());
+        match parsed {
+            Some(object) => Self::of_json(&object),
+            None => Self {
+                message: tidy(text),
+                place: None,
+                name: None,
+                candidates: Vec::new(),
+                syntax: false,
+            },
+        }
+    }
+
+    /// Reads the fields of an error object, as `errors_as_json` and `json_serialize_sql` give them.
+    pub fn of_json(object: &Value) -> Self {
+        let field = |name: &str| object.get(name).and_then(Value::as_str);
+        let message = field("exception_message").or_else(|| field("error_message"));
+        let place = field("location").and_then(|text| {
+            let (start, length) = text.trim_matches(['[', ']']).split_once(',')?;
+            Some((start.trim().parse().ok()?, length.trim().parse().ok()?))
+        });
+        let place = place.or_else(|| Some((field("position")?.parse().ok()?, 1)));
+        let candidates = field("candidates").map_or_else(Vec::new, |text| {
+            // Candidates of a wrong argument list are signatures, not names.
+            text.split(',')
+                .map(|name| name.trim().trim_matches('"').to_owned())
+                .filter(|name| !name.is_empty() && !name.contains('('))
+                .collect()
+        });
+        Self {
+            message: tidy(message.unwrap_or("unknown error")),
+            place,
+            name: field("name").map(str::to_owned),
+            candidates,
+            syntax: field("error_subtype") == Some("SYNTAX_ERROR"),
+        }
+    }
+
+    /// Moves the place from a longer text to a part of it that starts at `offset`; a place before the
+    /// part is dropped.
+    #[must_use]
+    pub fn moved(mut self, offset: usize) -> Self {
+        self.place = self
+            .place
+            .and_then(|(start, length)| Some((start.checked_sub(offset)?, length)));
+        self
+    }
+}
+
+/// Brings DuckDB's wording into ours: first line only, lower case first letter, no full stop.
+fn tidy(message: &str) -> String {
+    let message = message.strip_prefix("Invalid Input Error: ").unwrap_or(message);
+    let line = message.lines().next().unwrap_or("").trim();
+    let line = line.trim_end_matches(['.', '!']);
+    let mut letters = line.chars();
+    match letters.next() {
+        // A word in capitals (`JOIN`) or a quoted name stays as it is.
+        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => line.to_owned(),
+    }
+}

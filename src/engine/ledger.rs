@@ -1,0 +1,272 @@
+//! The engine's own tables, in the schema `omlsp`: how far each stream has come and each consumer has
+//! read, what entities there are, what went wrong.
+//!
+//! Every write happens in the transaction of the rows it belongs to.
+
+use chrono::{DateTime, Utc};
+
+use super::{FORMAT_VERSION, Session};
+
+/// The bytes of a payload that are kept with an error: enough to recognise a row, not to store bodies.
+pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024;
+
+/// The errors kept; older ones are deleted, so that a source that fails for weeks does not fill the disk.
+const ERRORS_KEPT: i64 = 100_000;
+
+/// A stream as the last commit left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedStream {
+    /// The number of its latest batch, 0 before the first.
+    pub head: u64,
+    /// Where its connector goes on.
+    pub cursor: Option<String>,
+}
+
+/// One line of `omlsp_errors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorRecord {
+    pub time: DateTime<Utc>,
+    pub entity: String,
+    /// The step that failed: `read`, `decode`, `insert`, `lookup`, `maintain`, `write`, …
+    pub stage: &'static str,
+    pub message: String,
+    pub payload: Option<String>,
+}
+
+/// An entity as recorded in the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEntity {
+    pub name: String,
+    pub kind: String,
+    /// The statement's text; secrets stand in it by name only.
+    pub definition: String,
+    /// The file it came from; `None` for one created by a statement while running.
+    pub origin: Option<String>,
+}
+
+/// The engine's own tables, through one session.
+pub struct Ledger<'a> {
+    session: &'a Session,
+}
+
+impl<'a> Ledger<'a> {
+    pub fn new(session: &'a Session) -> Self {
+        Self { session }
+    }
+
+    /// Makes the tables where they are missing.
+    ///
+    /// # Errors
+    /// The state was written by a newer version, or DuckDB's own.
+    pub fn prepare(&self) -> anyhow::Result<()> {
+        self.session.transaction(|session| {
+            session.execute_batch(
+                "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
+                 CREATE SCHEMA IF NOT EXISTS data;\n\
+                 CREATE SCHEMA IF NOT EXISTS changes;\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.format (version BIGINT);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.stream (name VARCHAR, head BIGINT, cursor VARCHAR);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.position (consumer VARCHAR, stream VARCHAR, seq BIGINT);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
+                 origin VARCHAR, created BIGINT);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
+                 message VARCHAR, payload VARCHAR);\n\
+                 CREATE VIEW IF NOT EXISTS main.omlsp_errors AS FROM omlsp.error;\n",
+            )?;
+            match session.number("SELECT max(version) FROM omlsp.format", &[])? {
+                None => {
+                    session.execute("INSERT INTO omlsp.format VALUES ($1)", &[&FORMAT_VERSION])?;
+                    Ok(())
+                }
+                Some(version) if version > FORMAT_VERSION => anyhow::bail!(
+                    "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: \
+                     run a newer omlsp, or choose another --state-dir"
+                ),
+                Some(_) => Ok(()),
+            }
+        })
+    }
+
+    /// Returns a stream's committed state, adding the stream if it is new.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn stream(&self, name: &str) -> anyhow::Result<CommittedStream> {
+        let rows = self.session.texts(
+            "SELECT head::VARCHAR, cursor FROM omlsp.stream WHERE name = $1",
+            &[&name],
+        )?;
+        match rows.into_iter().next().as_deref_mut() {
+            Some([head, cursor]) => Ok(CommittedStream {
+                head: head.as_deref().unwrap_or("0").parse()?,
+                cursor: cursor.take(),
+            }),
+            _ => {
+                self.session
+                    .execute("INSERT INTO omlsp.stream VALUES ($1, 0, NULL)", &[&name])?;
+                Ok(CommittedStream {
+                    head: 0,
+                    cursor: None,
+                })
+            }
+        }
+    }
+
+    /// Notes that a stream has come to `head`; a cursor of `None` leaves the stored one.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn advance(&self, name: &str, head: u64, cursor: Option<&str>) -> anyhow::Result<()> {
+        let head = i64::try_from(head)?;
+        self.session.execute(
+            "UPDATE omlsp.stream SET head = $2, cursor = coalesce($3, cursor) WHERE name = $1",
+            &[&name, &head, &cursor],
+        )?;
+        Ok(())
+    }
+
+    /// Returns the number of the last batch of `stream` that `consumer` has taken; `None` if it has
+    /// never taken any.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn position(&self, consumer: &str, stream: &str) -> anyhow::Result<Option<u64>> {
+        let seq = self.session.number(
+            "SELECT seq FROM omlsp.position WHERE consumer = $1 AND stream = $2",
+            &[&consumer, &stream],
+        )?;
+        Ok(seq.map(u64::try_from).transpose()?)
+    }
+
+    /// Notes how far a consumer has read a stream.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_position(&self, consumer: &str, stream: &str, seq: u64) -> anyhow::Result<()> {
+        let seq = i64::try_from(seq)?;
+        let changed = self.session.execute(
+            "UPDATE omlsp.position SET seq = $3 WHERE consumer = $1 AND stream = $2",
+            &[&consumer, &stream, &seq],
+        )?;
+        if changed == 0 {
+            self.session.execute(
+                "INSERT INTO omlsp.position VALUES ($1, $2, $3)",
+                &[&consumer, &stream, &seq],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Returns what a sink's connector keeps with its position.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn sink_state(&self, name: &str) -> anyhow::Result<Option<String>> {
+        let rows = self
+            .session
+            .texts("SELECT state FROM omlsp.sink WHERE name = $1", &[&name])?;
+        Ok(rows.into_iter().next().and_then(|mut row| row.pop().flatten()))
+    }
+
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_sink_state(&self, name: &str, state: &str) -> anyhow::Result<()> {
+        let changed = self
+            .session
+            .execute("UPDATE omlsp.sink SET state = $2 WHERE name = $1", &[&name, &state])?;
+        if changed == 0 {
+            self.session
+                .execute("INSERT INTO omlsp.sink VALUES ($1, $2)", &[&name, &state])?;
+        }
+        Ok(())
+    }
+
+    /// Records errors; payloads are cut to [`PAYLOAD_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn record_errors(&self, errors: &[ErrorRecord]) -> anyhow::Result<()> {
+        for error in errors {
+            let time = error.time.timestamp_micros();
+            let payload = error.payload.as_deref().map(|text| cut(text, PAYLOAD_BYTES_MAX));
+            let message = cut(&error.message, PAYLOAD_BYTES_MAX);
+            self.session.execute(
+                "INSERT INTO omlsp.error VALUES (make_timestamp($1), $2, $3, $4, $5)",
+                &[&time, &error.entity, &error.stage, &message, &payload],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest errors beyond the bound.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn trim_errors(&self) -> anyhow::Result<()> {
+        self.session.execute(
+            "DELETE FROM omlsp.error WHERE rowid < (SELECT max(rowid) - $1 FROM omlsp.error)",
+            &[&ERRORS_KEPT],
+        )?;
+        Ok(())
+    }
+
+    /// Returns the recorded entities in the order they were created.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn entities(&self) -> anyhow::Result<Vec<RecordedEntity>> {
+        let rows = self.session.texts(
+            "SELECT name, kind, definition, origin FROM omlsp.entity ORDER BY created",
+            &[],
+        )?;
+        let text = |cell: &mut Option<String>| cell.take().unwrap_or_default();
+        Ok(rows
+            .into_iter()
+            .filter_map(|mut row| match row.as_mut_slice() {
+                [name, kind, definition, origin] => Some(RecordedEntity {
+                    name: text(name),
+                    kind: text(kind),
+                    definition: text(definition),
+                    origin: origin.take(),
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Records an entity, in place of one of the same name.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn record_entity(&self, entity: &RecordedEntity) -> anyhow::Result<()> {
+        self.session
+            .execute("DELETE FROM omlsp.entity WHERE lower(name) = lower($1)", &[&entity.name])?;
+        self.session.execute(
+            "INSERT INTO omlsp.entity SELECT $1, $2, $3, $4, coalesce(max(created), 0) + 1 FROM omlsp.entity",
+            &[&entity.name, &entity.kind, &entity.definition, &entity.origin],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets an entity with its stream, its positions and its sink's state.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn forget_entity(&self, name: &str) -> anyhow::Result<()> {
+        for sql in [
+            "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
+            "DELETE FROM omlsp.stream WHERE lower(name) = lower($1)",
+            "DELETE FROM omlsp.position WHERE lower(consumer) = lower($1) OR lower(stream) = lower($1)",
+            "DELETE FROM omlsp.sink WHERE lower(name) = lower($1)",
+        ] {
+            self.session.execute(sql, &[&name])?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a text to a number of bytes, at a character boundary.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}

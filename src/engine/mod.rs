@@ -1,0 +1,99 @@
+//! DuckDB: open and seal a database, a session per node, bind, append, query, the state's tables.
+//!
+//! The only module besides [`crate::batch`] that names DuckDB. Knows nothing of connectors, nodes or
+//! when things run: every call here blocks and belongs on a thread of the pool.
+
+mod fault;
+mod session;
+pub mod shape;
+pub mod syntax;
+
+mod changes;
+mod ledger;
+mod store;
+
+pub use changes::{Change, Stamp, apply_changes, replace_all, upsert};
+pub use fault::SqlFault;
+pub use ledger::{CommittedStream, ErrorRecord, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
+pub use session::{Interrupt, Session};
+pub use store::{Layout, SEQ, Stored, TRIGGER};
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use duckdb::{Config, Connection};
+
+/// The version of the tables the engine keeps in a state directory; a newer one is refused.
+pub const FORMAT_VERSION: i64 = 1;
+
+/// One DuckDB database: a file, or in memory. Sealed: no SQL in it can touch files, the network or
+/// extensions. Open one at a time per file: DuckDB does not guard against a second one in a process.
+pub struct Database {
+    root: Mutex<Connection>,
+    path: Option<PathBuf>,
+}
+
+impl Database {
+    /// Opens a database, in memory without a path, and seals it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is no DuckDB database.
+    pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let config = Config::default()
+            .enable_autoload_extension(false)?
+            .with("autoinstall_known_extensions", "false")?;
+        let root = match path {
+            Some(path) => Connection::open_with_flags(path, config)?,
+            None => Connection::open_in_memory_with_flags(config)?,
+        };
+        let database = Self {
+            root: Mutex::new(root),
+            path: path.map(Path::to_owned),
+        };
+        database.session()?.execute_batch(&seal())?;
+        Ok(database)
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Opens a session: its own transactions, temporary tables and settings over the same data.
+    ///
+    /// # Errors
+    /// DuckDB cannot open another connection (out of memory).
+    pub fn session(&self) -> anyhow::Result<Session> {
+        let root = self.root.lock().expect("no panic happens under this lock");
+        Session::new(root.try_clone()?)
+    }
+}
+
+/// What every database runs once after opening.
+///
+/// DuckDB from its crate has no ICU extension, so `now()` and its kin, which give a time zone's time,
+/// cannot be cast. The macros shadow them with their UTC meaning.
+fn seal() -> String {
+    let macros = [
+        "now() AS get_current_timestamp()::TIMESTAMP",
+        "transaction_timestamp() AS get_current_timestamp()::TIMESTAMP",
+        "current_localtimestamp() AS get_current_timestamp()::TIMESTAMP",
+        "today() AS get_current_timestamp()::TIMESTAMP::DATE",
+        "current_date() AS get_current_timestamp()::TIMESTAMP::DATE",
+        "timezone(zone, instant) AS CASE WHEN lower(zone) IN ('utc', 'gmt', 'z', 'etc/utc') \
+         THEN instant ELSE error('only the time zone UTC is available, not ' || zone) END",
+    ];
+    let mut sql = String::new();
+    for definition in macros {
+        sql.push_str("CREATE MACRO IF NOT EXISTS ");
+        sql.push_str(definition);
+        sql.push_str(";\n");
+    }
+    sql.push_str(
+        "SET allow_persistent_secrets = false;\n\
+         SET preserve_insertion_order = true;\n\
+         SET errors_as_json = true;\n\
+         SET enable_external_access = false;\n\
+         SET lock_configuration = true;\n",
+    );
+    sql
+}

@@ -1,0 +1,159 @@
+//! How the rows of an entity lie in the database: the tables behind a name, and the SQL over them.
+//!
+//! The schema `main` has what users name: tables, and views without the hidden columns. `data` has the
+//! rows, `changes` the log of relations whose rows also go away.
+
+use crate::sql::quote_ident;
+
+/// The hidden columns, at the end of every table that is its own log.
+pub const SEQ: &str = "_seq";
+pub const TRIGGER: &str = "_trigger";
+const SIGN: &str = "_sign";
+
+/// What is kept of a relation's rows, and how consumers read what is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Rows only ever come: the table is its own log.
+    Append,
+    /// As [`Layout::Append`], but rows that every consumer has taken are deleted, the latest batch aside.
+    Passing,
+    /// Rows come and go: the table holds the content, a second one the changes not yet consumed.
+    Changing,
+}
+
+/// A relation with rows in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub name: String,
+    /// Name and DuckDB type of each visible column.
+    pub columns: Vec<(String, String)>,
+    pub layout: Layout,
+    /// False for relations that users cannot name: the result behind a sink, a view with lookups.
+    pub visible: bool,
+}
+
+impl Stored {
+    /// Returns the table that holds the rows.
+    pub fn data(&self) -> String {
+        format!("data.{}", quote_ident(&self.name))
+    }
+
+    /// Returns the table that holds the changes of a [`Layout::Changing`] relation.
+    pub fn changes(&self) -> String {
+        format!("changes.{}", quote_ident(&self.name))
+    }
+
+    /// Returns the visible columns, quoted and joined by commas.
+    pub fn column_list(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+        names.join(", ")
+    }
+
+    /// Returns the statements that make the tables, and the name that users read.
+    pub fn create_sql(&self) -> String {
+        let columns: Vec<String> = (self.columns.iter())
+            .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
+            .collect();
+        let columns = columns.join(", ");
+                let mut sql = self.tables_sql(&columns);
+        if self.visible {
+            sql.push_str(&self.view_sql());
+        }
+        sql
+    }
+
+    fn tables_sql(&self, columns: &str) -> String {
+        let data = self.data();
+        match self.layout {
+            Layout::Append | Layout::Passing => {
+                format!("CREATE TABLE {data} ({columns}, {SEQ} BIGINT, {TRIGGER} TIMESTAMP);\n")
+            }
+            Layout::Changing => format!(
+                "CREATE TABLE {data} ({columns});\n\
+                 CREATE TABLE {} ({columns}, {SEQ} BIGINT, {TRIGGER} TIMESTAMP, {SIGN} TINYINT);\n",
+                self.changes()
+            ),
+        }
+    }
+
+    fn view_sql(&self) -> String {
+        let (data, list) = (self.data(), self.column_list());
+        let latest = match self.layout {
+            Layout::Passing => format!(" WHERE {SEQ} = (SELECT max({SEQ}) FROM {data})"),
+            _ => String::new(),
+        };
+        let name = quote_ident(&self.name);
+        format!("CREATE VIEW main.{name} AS SELECT {list} FROM {data}{latest};\n")
+    }
+
+    /// Returns the statements that remove what [`Stored::create_sql`] made.
+    pub fn drop_sql(&self) -> String {
+        format!(
+            "DROP VIEW IF EXISTS main.{};\nDROP TABLE IF EXISTS {};\nDROP TABLE IF EXISTS {};\n",
+            quote_ident(&self.name),
+            self.data(),
+            self.changes()
+        )
+    }
+
+    /// Returns a query of everything the relation has delivered and not taken back.
+    pub fn all_sql(&self) -> String {
+        format!("SELECT {} FROM {}", self.column_list(), self.data())
+    }
+
+    /// Returns a query of the rows inserted by the batches after `from` up to `to`.
+    pub fn inserted_sql(&self, from: u64, to: u64) -> String {
+        self.logged_sql(from, to, 1)
+    }
+
+    /// Returns a query of the rows deleted by the batches after `from` up to `to`; `None` where rows
+    /// never go away.
+    pub fn deleted_sql(&self, from: u64, to: u64) -> Option<String> {
+        (self.layout == Layout::Changing).then(|| self.logged_sql(from, to, -1))
+    }
+
+    fn logged_sql(&self, from: u64, to: u64, sign: i8) -> String {
+        let list = self.column_list();
+        match self.layout {
+            Layout::Changing => format!(
+                "SELECT {list} FROM {} WHERE {SEQ} > {from} AND {SEQ} <= {to} AND {SIGN} = {sign}",
+                self.changes()
+            ),
+            _ => format!(
+                "SELECT {list} FROM {} WHERE {SEQ} > {from} AND {SEQ} <= {to}",
+                self.data()
+            ),
+        }
+    }
+
+    /// Returns the statement that adds the rows of the query `rows`, which gives the visible columns in
+    /// order, as batch `$2` with trigger `$3`; the query may use `$1`.
+    pub fn append_sql(&self, rows: &str) -> String {
+        format!(
+            "INSERT INTO {} SELECT *, $2::BIGINT, $3::TIMESTAMP FROM ({rows})",
+            self.data()
+        )
+    }
+
+    /// Returns the statement that deletes the batches up to `$1` from the log.
+    pub fn trim_sql(&self) -> String {
+        let log = match self.layout {
+            Layout::Changing => self.changes(),
+            _ => self.data(),
+        };
+        format!("DELETE FROM {log} WHERE {SEQ} <= $1")
+    }
+
+    /// Returns the query that gives the number of rows in each logged batch after `$1`, by number:
+    /// batch, rows, trigger.
+    pub fn batches_sql(&self) -> String {
+        let log = match self.layout {
+            Layout::Changing => self.changes(),
+            _ => self.data(),
+        };
+        format!(
+            "SELECT {SEQ}::VARCHAR, count(*)::VARCHAR, epoch_us(max({TRIGGER}))::VARCHAR FROM {log} \
+             WHERE {SEQ} > $1 GROUP BY {SEQ} ORDER BY {SEQ} LIMIT 1024"
+        )
+    }
+}

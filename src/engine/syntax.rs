@@ -1,0 +1,176 @@
+//! Queries as DuckDB's own parser sees them: which relations one reads, and its tree.
+//!
+//! The tree is what `json_serialize_sql` gives, so there is no second SQL grammar that could disagree
+//! with the one that runs the query. A statement it cannot give a tree for (`PIVOT`, `SUMMARIZE`) but
+//! DuckDB can run is still legal: it is known by its relations' names only.
+
+use serde_json::Value;
+
+use super::{Session, SqlFault};
+
+/// A parsed query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The query node, as DuckDB writes it; `None` where it can write none.
+    pub tree: Option<Value>,
+    /// Every mention of a relation that is not one of the query's own CTEs, in order.
+    pub reads: Vec<Read>,
+}
+
+/// A relation mentioned in a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The last part of the name, as written.
+    pub name: String,
+    /// True if a schema stands before it.
+    pub qualified: bool,
+    /// Offset and length in bytes.
+    pub place: Option<(usize, usize)>,
+}
+
+impl Session {
+    /// Parses queries, all in one call, and answers in their order.
+    ///
+    /// # Errors
+    /// The outer one is DuckDB's refusal of the whole call; the inner ones are the queries' own.
+    pub fn parse(&self, queries: &[&str]) -> anyhow::Result<Vec<Result<Query, SqlFault>>> {
+        const AT_ONCE: usize = 256;
+        let mut parsed = Vec::with_capacity(queries.len());
+        for some in queries.chunks(AT_ONCE) {
+            let list: Vec<String> = some.iter().map(|text| crate::sql::quote_text(text)).collect();
+            let sql = format!(
+                "SELECT json_serialize_sql(query, skip_null := true, skip_empty := true, \
+                 skip_default := true) FROM (SELECT unnest([{}]) AS query)",
+                list.join(", ")
+            );
+            for (row, text) in self.texts_uncached(&sql)?.into_iter().zip(some) {
+                let answer = row.into_iter().next().flatten().unwrap_or_default();
+                parsed.push(self.query_of(&serde_json::from_str(&answer)?, text));
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn query_of(&self, answer: &Value, text: &str) -> Result<Query, SqlFault> {
+        if answer["error"] == Value::Bool(true) {
+            if answer["error_type"] == "not implemented" {
+                return self.unserializable(text);
+            }
+            return Err(SqlFault::of_json(answer));
+        }
+        let statements = answer["statements"].as_array().map_or(&[][..], Vec::as_slice);
+        let [statement] = statements else {
+            return Err(SqlFault::of("expected one query"));
+        };
+        let tree = statement["node"].clone();
+        let mut reads = Vec::new();
+        collect_reads(&tree, &mut Vec::new(), &mut reads);
+        Ok(Query {
+            tree: Some(tree),
+            reads,
+        })
+    }
+
+    /// Takes a query without a tree: its relations are those that DuckDB names in it.
+    fn unserializable(&self, text: &str) -> Result<Query, SqlFault> {
+        let sql = format!("SELECT unnest(get_table_names({}))", crate::sql::quote_text(text));
+        let reads = self
+            .texts_uncached(&sql)?
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .map(|name| Read {
+                name,
+                qualified: false,
+                place: None,
+            })
+            .collect();
+        Ok(Query { tree: None, reads })
+    }
+
+    /// Turns a tree back into SQL text.
+    ///
+    /// # Errors
+    /// DuckDB does not take the tree.
+    pub fn unparse(&self, tree: &Value) -> anyhow::Result<String> {
+        let statement = serde_json::json!({"error": false, "statements": [{"node": tree}]});
+        let sql = format!(
+            "SELECT json_deserialize_sql({}::JSON)",
+            crate::sql::quote_text(&statement.to_string())
+        );
+        let mut rows = self.texts_uncached(&sql)?;
+        let text = rows.pop().and_then(|mut row| row.pop().flatten());
+        text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
+    }
+}
+
+fn collect_reads(value: &Value, scope: &mut Vec<String>, reads: &mut Vec<Read>) {
+    match value {
+        Value::Object(object) => {
+            let depth = scope.len();
+            for (name, cte) in ctes(value) {
+                let recursive = cte["type"] == "RECURSIVE_CTE_NODE";
+                if recursive {
+                    scope.push(name.to_lowercase());
+                }
+                collect_reads(cte, scope, reads);
+                if !recursive {
+                    scope.push(name.to_lowercase());
+                }
+            }
+            if let Some(read) = read_of(value, scope) {
+                reads.push(read);
+            }
+            for (key, child) in object {
+                if key != "cte_map" {
+                    collect_reads(child, scope, reads);
+                }
+            }
+            scope.truncate(depth);
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect_reads(item, scope, reads);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns name and query node of each CTE that a node defines, in order.
+pub fn ctes(node: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let entries = node["cte_map"]["map"].as_array().map_or(&[][..], Vec::as_slice);
+    entries.iter().filter_map(|entry| {
+        let cte = &entry["value"];
+        // Which of the two it is depends on the version that wrote the tree.
+        let node = cte.get("query_node").or_else(|| cte["query"].get("node"))?;
+        Some((entry["key"].as_str()?, node))
+    })
+}
+
+/// Returns the relation that a table reference names, unless it is one of `ctes`.
+pub fn read_of(reference: &Value, ctes: &[String]) -> Option<Read> {
+    if reference["type"] != "BASE_TABLE" {
+        return None;
+    }
+    let path = reference["qualified_name"]["path"].as_array();
+    let qualified = path.map_or_else(
+        || reference.get("schema_name").is_some(),
+        |path| path.len() > 1,
+    );
+    let name = reference["table_name"].as_str()?;
+    if !qualified && ctes.contains(&name.to_lowercase()) {
+        return None;
+    }
+    Some(Read {
+        name: name.to_owned(),
+        qualified,
+        place: place_of(reference),
+    })
+}
+
+/// Returns offset and length of any node of the tree that has a place.
+pub fn place_of(node: &Value) -> Option<(usize, usize)> {
+    let start = node["query_location"].as_u64()?;
+    let length = node["query_location_length"].as_u64().unwrap_or(1);
+    Some((usize::try_from(start).ok()?, usize::try_from(length).ok()?))
+}

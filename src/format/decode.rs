@@ -1,0 +1,327 @@
+//! Bodies to columns: JSON documents through a filter into rows, rows into Arrow.
+//!
+//! A body is one JSON document or several, one after the other (NDJSON or concatenated). Rows are the
+//! outputs of the filter over each; an array output is flattened one level. A row is a JSON object whose
+//! members go to columns by name, with its case first and without it next; members without a column are
+//! ignored, columns without a member are NULL. With exactly one column a scalar is a row too. What does not
+//! fit is a [`Reject`], never a silent NULL.
+//!
+//! Filters with a plan ([`super::jq::plan`]) are read straight off the body by [`walk`], without a tree; others
+//! run in the interpreter, document by document, and so does a document whose shape the walk does not expect.
+//! Both fill the same [`rows::Rows`] from the same text, and a test holds them to the same answer.
+
+mod build;
+mod rows;
+mod walk;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use crate::batch::datatypes::{DataType, Field, Schema as ArrowSchema};
+use crate::batch::{Column, Decoded, Reject, Schema};
+
+use super::column;
+use super::fields::{Matcher, Names};
+use super::instant::TimestampUnit;
+use super::jq::plan::{Plan, Row};
+use super::jq::{Filter, Way};
+use super::number;
+use super::scan::{Cursor, Fault};
+use super::value::{self, Value};
+
+use build::Build;
+use rows::{Rows, WholeSink};
+use walk::{Halt, Sink};
+
+/// Turns bodies into batches of its columns. Shared by threads.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    columns: Arc<[Column]>,
+    schema: Schema,
+    filter: Filter,
+    unit: Option<TimestampUnit>,
+}
+
+/// A decoded page of a paginated answer.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub decoded: Decoded,
+    /// Rows that the filter gave, those that were refused included.
+    pub row_count: usize,
+    /// The last row's cursor field as text; `None` if there is no row, or if it is missing, `null`, `false` or
+    /// empty there.
+    pub last_cursor: Option<String>,
+    /// The link filter's first output that is not `null`, `false` or empty.
+    pub link: Option<String>,
+}
+
+impl Decoder {
+    /// Makes a decoder. `unit` fixes the unit of epoch numbers, which is guessed otherwise.
+    pub fn new(columns: Vec<Column>, filter: Filter, unit: Option<TimestampUnit>) -> Self {
+        let columns: Arc<[Column]> = columns.into();
+        let fields: Vec<Field> = columns.iter().map(|column| {
+            // What has no builder is built as text, and cast by whoever knows the type.
+            let arrow = if column::native(&column.arrow) { column.arrow.clone() } else { DataType::Utf8 };
+            Field::new(&column.name, arrow, column.nullable)
+        }).collect();
+        Self { columns, schema: Arc::new(ArrowSchema::new(fields)), filter, unit }
+    }
+
+    /// Returns the schema of every batch.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub fn way(&self) -> Way {
+        self.filter.way()
+    }
+
+    /// Decodes a body. One without any document gives no rows.
+    ///
+    /// A fault that the filter raises (`cannot index …`) is a reject after the rows before it, and the next
+    /// document goes on.
+    ///
+    /// # Errors
+    /// The body is not JSON, with the place; no row of it counts then. Or the filter runs away.
+    pub fn decode(&self, body: &[u8]) -> anyhow::Result<Decoded> {
+        let text = text_of(body)?;
+        self.rows(text, None)?.finish(&self.schema)
+    }
+
+    /// Decodes one page, and finds what pagination needs to go on.
+    ///
+    /// # Errors
+    /// As for [`Decoder::decode`]; also a cursor or link that is an array or object, or a link filter that fails.
+    pub fn decode_page(
+        &self,
+        body: &[u8],
+        cursor_field: Option<&str>,
+        link: Option<&Filter>,
+    ) -> anyhow::Result<Page> {
+        let text = text_of(body)?;
+        let mut rows = self.rows(text, cursor_field)?;
+        let last_cursor = match rows.take_last_cursor() {
+            Some(raw) => position(Value::of(&raw)).context("the cursor of the last row")?,
+            None => None,
+        };
+        let link = match link {
+            Some(filter) => find_link(text, filter).context("the link to the next page")?,
+            None => None,
+        };
+        Ok(Page { row_count: rows.count(), last_cursor, link, decoded: rows.finish(&self.schema)? })
+    }
+
+    fn rows(&self, text: &str, cursor_field: Option<&str>) -> anyhow::Result<Rows> {
+        let rows = Rows::new(&self.columns, self.unit, cursor_field);
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        let names = Arc::new(Names::new(names.chain(rows.extra_name())));
+        let build = match self.filter.plan() {
+            Some(Plan { row: Row::Build(members), .. }) => Some(Build::new(members, &rows)),
+            _ => None,
+        };
+        let mut run = Run { filter: &self.filter, rows, matcher: Matcher::new(names), build };
+        each_document(text, |cursor| run.document(cursor))?;
+        Ok(run.rows)
+    }
+}
+
+/// One body while it is decoded.
+struct Run<'d> {
+    filter: &'d Filter,
+    rows: Rows,
+    matcher: Matcher,
+    build: Option<Build>,
+}
+
+impl Run<'_> {
+    fn document(&mut self, cursor: &mut Cursor<'_>) -> anyhow::Result<Result<(), Fault>> {
+        let Some(plan) = self.filter.plan() else {
+            return self.interpret(cursor);
+        };
+        let start = cursor.clone();
+        let mark = self.rows.mark();
+        let walked = match &mut self.build {
+            Some(build) => walk::walk(&plan.steps, cursor, &mut build.sink(&mut self.rows)),
+            None => {
+                let mut sink = WholeSink::new(&mut self.rows, &mut self.matcher);
+                walk::walk(&plan.steps, cursor, &mut sink)
+            }
+        };
+        match walked {
+            Ok(()) => Ok(Ok(())),
+            Err(Halt::Fault(fault)) => Ok(Err(fault)),
+            Err(Halt::Unexpected) => {
+                self.rows.rollback(mark);
+                *cursor = start;
+                self.interpret(cursor)
+            }
+        }
+    }
+
+    /// Runs one document through the interpreter: holds its tree, and one row's text at a time.
+    fn interpret(&mut self, cursor: &mut Cursor<'_>) -> anyhow::Result<Result<(), Fault>> {
+        let document = match checked(cursor) {
+            Ok(document) => document,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut row = String::new();
+        let (rows, matcher) = (&mut self.rows, &mut self.matcher);
+        let ended = self.filter.run(&document, |output| {
+            let items = match output {
+                jaq_json::Val::Arr(items) => items.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            for item in items {
+                row.clear();
+                value::write_val(item, &mut row)?;
+                let pushed = WholeSink::new(rows, matcher).row(&mut Cursor::new(&row));
+                pushed.map_err(|fault| anyhow!("{}", fault.describe(&row)))?;
+            }
+            Ok(())
+        })?;
+        if let Err(message) = ended {
+            self.rows.reject(Reject {
+                message: format!("jq: {}", shortened(&message, MESSAGE_MAX)),
+                payload: shortened(&document, PAYLOAD_MAX).into_owned(),
+            });
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The interpreter's messages quote the value at fault, which may be the whole document.
+const MESSAGE_MAX: usize = 200;
+
+/// Of a document that the filter fails on, this much is recorded.
+const PAYLOAD_MAX: usize = 4096;
+
+/// Returns the text cut to a number of characters.
+fn shortened(text: &str, characters_max: usize) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(characters_max) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
+}
+
+/// Returns the body as text, a byte order mark cut off.
+fn text_of(body: &[u8]) -> anyhow::Result<&str> {
+    match std::str::from_utf8(body) {
+        Ok(text) => Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text)),
+        Err(error) => bail!("not valid JSON at byte {}: the body is not UTF-8", error.valid_up_to()),
+    }
+}
+
+/// Calls `visit` at the start of each document, which it has to pass.
+fn each_document<'a>(
+    text: &'a str,
+    mut visit: impl FnMut(&mut Cursor<'a>) -> anyhow::Result<Result<(), Fault>>,
+) -> anyhow::Result<()> {
+    let mut cursor = Cursor::new(text);
+    cursor.space();
+    while cursor.peek().is_some() {
+        let start = cursor.at;
+        let passed = visit(&mut cursor)?.and_then(|()| separated(&cursor, start));
+        if let Err(fault) = passed {
+            bail!("{}", fault.describe(text));
+        }
+        cursor.space();
+    }
+    Ok(())
+}
+
+/// A number or word must not run into the next document: `01` is not `0` and `1`.
+fn separated(cursor: &Cursor<'_>, start: usize) -> Result<(), Fault> {
+    let closed = cursor.since(start).ends_with(['}', ']', '"']);
+    match cursor.peek() {
+        Some(byte) if !closed && !byte.is_ascii_whitespace() => {
+            Err(Fault { at: cursor.at, expected: "whitespace after the document" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Passes one document and returns it in a form that the interpreter takes.
+fn checked<'a>(cursor: &mut Cursor<'a>) -> Result<std::borrow::Cow<'a, str>, Fault> {
+    cursor.lone_surrogate = false;
+    let document = cursor.value()?;
+    Ok(if cursor.lone_surrogate {
+        value::without_lone_surrogates(document).into()
+    } else {
+        document.into()
+    })
+}
+
+/// Returns a cursor or link as text, whole numbers without exponent; `None` for what ends pagination.
+fn position(value: Value<'_>) -> anyhow::Result<Option<String>> {
+    let text = match value {
+        Value::Null | Value::Bool(false) => return Ok(None),
+        Value::Bool(true) => "true".to_owned(),
+        Value::Number(digits) => number::integer(digits).map_or(digits.to_owned(), |whole| whole.to_string()),
+        Value::Text(text) => text.get().into_owned(),
+        Value::Nested(_) => bail!("expected a text or number, found `{}`", value.shown()),
+    };
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Finds the first output of a filter over the documents that leads on.
+fn find_link(text: &str, filter: &Filter) -> anyhow::Result<Option<String>> {
+    let mut link = None;
+    each_document(text, |cursor| {
+        let start = cursor.clone();
+        let mut sink = LinkSink { outputs: Vec::new() };
+        let walked = match filter.plan() {
+            Some(Plan { steps, row: Row::Whole }) => walk::walk(steps, cursor, &mut sink),
+            _ => Err(Halt::Unexpected),
+        };
+        let outputs: Vec<String> = match walked {
+            Ok(()) => sink.outputs.into_iter().map(str::to_owned).collect(),
+            Err(Halt::Fault(fault)) => return Ok(Err(fault)),
+            Err(Halt::Unexpected) => {
+                *cursor = start;
+                match interpret_all(cursor, filter)? {
+                    Ok(outputs) => outputs,
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
+        };
+        for output in outputs {
+            if link.is_none() {
+                link = position(Value::of(&output))?;
+            }
+        }
+        Ok(Ok(()))
+    })?;
+    Ok(link)
+}
+
+fn interpret_all(cursor: &mut Cursor<'_>, filter: &Filter) -> anyhow::Result<Result<Vec<String>, Fault>> {
+    let document = match checked(cursor) {
+        Ok(document) => document,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let mut outputs = Vec::new();
+    let ended = filter.run(&document, |output| {
+        let mut text = String::new();
+        value::write_val(output, &mut text)?;
+        outputs.push(text);
+        Ok(())
+    })?;
+    ended.map_err(|message| anyhow!("jq: {}", shortened(&message, MESSAGE_MAX)))?;
+    Ok(Ok(outputs))
+}
+
+/// Keeps outputs as they are.
+struct LinkSink<'a> {
+    outputs: Vec<&'a str>,
+}
+
+impl<'a> Sink<'a> for LinkSink<'a> {
+    fn value(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Halt> {
+        self.outputs.push(cursor.value()?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The rows of one body: columns under construction, and what was refused.
+
+use crate::batch::array::{ArrayRef, RecordBatchOptions};
+use crate::batch::{Column, Decoded, RecordBatch, Reject, Schema};
+
+use super::walk::{Halt, Sink};
+use crate::format::column::{self, ColumnBuilder};
+use crate::format::fields::{Matcher, Slot};
+use crate::format::instant::TimestampUnit;
+use crate::format::scan::{Cursor, Fault};
+use crate::format::value::{Value, write_compact};
+
+/// The rows so far.
+pub struct Rows {
+    columns: Vec<Column>,
+    builders: Vec<Box<dyn ColumnBuilder>>,
+    /// Rows in every builder.
+    accepted: usize,
+    rejects: Vec<Reject>,
+    /// Rows of the filter, refused ones included.
+    count: usize,
+    cursor: Option<LastCursor>,
+}
+
+/// The field of the last row that pagination goes on from.
+struct LastCursor {
+    name: String,
+    /// The number of its slot: that of its column, or the one after all columns.
+    slot: usize,
+    raw: Option<String>,
+}
+
+/// A state of [`Rows`] to go back to.
+pub struct Mark {
+    accepted: usize,
+    rejects: usize,
+    count: usize,
+    cursor: Option<String>,
+}
+
+impl Rows {
+    pub fn new(columns: &[Column], unit: Option<TimestampUnit>, cursor_field: Option<&str>) -> Self {
+        let builders = columns.iter().map(|column| column::builder(&column.arrow, &column.sql_type, unit));
+        let cursor = cursor_field.map(|name| {
+            let same = |column: &Column| column.name.to_lowercase() == name.to_lowercase();
+            let slot = columns.iter().position(same).unwrap_or(columns.len());
+            LastCursor { name: name.to_owned(), slot, raw: None }
+        });
+        Self {
+            builders: builders.collect(),
+            columns: columns.to_vec(),
+            accepted: 0,
+            rejects: Vec::new(),
+            count: 0,
+            cursor,
+        }
+    }
+
+    /// Returns the name that is looked for besides the columns, if the cursor is none of them.
+    pub fn extra_name(&self) -> Option<&str> {
+        let cursor = self.cursor.as_ref()?;
+        (cursor.slot == self.columns.len()).then_some(&cursor.name)
+    }
+
+    /// Returns how many values a row has: one per column, and the cursor's if it is none of them.
+    pub fn slot_count(&self) -> usize {
+        self.columns.len() + usize::from(self.extra_name().is_some())
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns the text of the last row's cursor.
+    pub fn take_last_cursor(&mut self) -> Option<String> {
+        self.cursor.as_mut()?.raw.take()
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            accepted: self.accepted,
+            rejects: self.rejects.len(),
+            count: self.count,
+            cursor: self.cursor.as_ref().and_then(|cursor| cursor.raw.clone()),
+        }
+    }
+
+    pub fn rollback(&mut self, mark: Mark) {
+        self.accepted = mark.accepted;
+        self.rejects.truncate(mark.rejects);
+        self.count = mark.count;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.raw = mark.cursor;
+        }
+        for builder in &mut self.builders {
+            builder.truncate(mark.accepted);
+        }
+    }
+
+    /// Notes what is no row at all.
+    pub fn reject(&mut self, reject: Reject) {
+        self.rejects.push(reject);
+    }
+
+    /// Appends a row of one value per slot, or refuses it as a whole.
+    #[inline]
+    pub fn push<'v>(&mut self, value_of: impl Fn(usize) -> Value<'v>, payload: impl FnOnce() -> String) {
+        self.count += 1;
+        if let Some(cursor) = &mut self.cursor {
+            let mut raw = cursor.raw.take().unwrap_or_default();
+            raw.clear();
+            value_of(cursor.slot).write(&mut raw);
+            cursor.raw = Some(raw);
+        }
+        for number in 0..self.columns.len() {
+            if let Err(message) = self.append(number, value_of(number)) {
+                for builder in &mut self.builders[..number] {
+                    builder.truncate(self.accepted);
+                }
+                self.rejects.push(Reject { message, payload: payload() });
+                return;
+            }
+        }
+        self.accepted += 1;
+    }
+
+    #[inline]
+    fn append(&mut self, number: usize, value: Value<'_>) -> Result<(), String> {
+        let column = &self.columns[number];
+        if value == Value::Null {
+            if !column.nullable {
+                return Err(format!("column `{}`: NULL, but it is declared NOT NULL", column.name));
+            }
+            self.builders[number].append_null();
+            return Ok(());
+        }
+        self.builders[number].append(value).map_err(|misfit| {
+            let column::Misfit { path, shown, expected } = *misfit;
+            format!("column `{}`{path}: `{shown}` is not a {expected}", column.name)
+        })
+    }
+
+    /// Refuses a row that is neither an object nor the value of an only column.
+    fn push_misshapen(&mut self, raw: &str) {
+        self.count += 1;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.raw = None;
+        }
+        let message = format!("a row is to be an object, found `{}`", Value::of(raw).shown());
+        let mut payload = String::new();
+        write_compact(raw, &mut payload);
+        self.rejects.push(Reject { message, payload });
+    }
+
+    /// Returns the batch.
+    ///
+    /// # Errors
+    /// Arrow refuses the arrays, which would be our fault.
+    pub fn finish(mut self, schema: &Schema) -> anyhow::Result<Decoded> {
+        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|builder| builder.finish()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.accepted));
+        let rows = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+        Ok(Decoded { rows, rejects: self.rejects })
+    }
+}
+
+/// Takes whole values as rows: objects, arrays of them, or scalars for an only column.
+pub struct WholeSink<'a, 'r> {
+    rows: &'r mut Rows,
+    matcher: &'r mut Matcher,
+    slots: Vec<Slot<'a>>,
+}
+
+impl<'a, 'r> WholeSink<'a, 'r> {
+    pub fn new(rows: &'r mut Rows, matcher: &'r mut Matcher) -> Self {
+        let slots = vec![Slot::default(); rows.slot_count()];
+        Self { rows, matcher, slots }
+    }
+
+    /// Takes the value under the cursor as one row.
+    ///
+    /// # Errors
+    /// The text is not JSON.
+    #[inline]
+    pub fn row(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Fault> {
+        let start = cursor.at;
+        self.slots.fill(Slot::default());
+        if cursor.peek() == Some(b'{') {
+            self.matcher.fill(cursor, &mut self.slots)?;
+        } else {
+            let raw = cursor.value()?;
+            if self.rows.columns.len() != 1 || raw.starts_with('[') {
+                self.rows.push_misshapen(raw);
+                return Ok(());
+            }
+            self.slots[0] = Slot::of(raw);
+        }
+        let raw = cursor.since(start);
+        let slots = &self.slots;
+        self.rows.push(
+            |number| slots[number].raw().map_or(Value::Null, Value::of),
+            || {
+                let mut payload = String::new();
+                write_compact(raw, &mut payload);
+                payload
+            },
+        );
+        Ok(())
+    }
+}
+
+impl<'a> Sink<'a> for WholeSink<'a, '_> {
+    fn value(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Halt> {
+        if cursor.peek() != Some(b'[') {
+            return Ok(self.row(cursor)?);
+        }
+        let mut more = cursor.open(b']')?;
+        while more {
+            self.row(cursor)?;
+            more = cursor.next_member(b']')?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! OMLSP: a stream processor in one binary, driven by `.sql` files.
+//!
+//! A directory of statements becomes a catalog, the catalog a validated plan, the plan a set of nodes
+//! that run until they are stopped.
+//!
+//! # Invariants
+//!
+//! 1. A materialized view equals its query over everything its inputs have delivered.
+//! 2. A batch is one transaction: rows, the source's cursor and every consumer's position together.
+//!    After a SIGKILL nothing is lost and nothing is there twice; a sink gets every change at least once.
+//! 3. Memory is bounded: consumers read from the log in the state, so that a slow one holds nobody up.
+//! 4. A failure stays with its entity: recorded, counted, retried.
+//! 5. Everything is validated before anything starts.
+//! 6. User SQL reaches no file and no network; secrets are never shown.
+//!
+//! # The map: modules in reading order
+//!
+//! Each imports only from those above it.
+
+/// Source files, spans, caret rendering.
+pub mod diagnostic;
+
+/// A value that prints as `***`.
+pub mod secret;
+
+/// From text to statements.
+pub mod sql;
+
+/// `WITH` options: typed, taken once, leftovers are errors.
+pub mod options;
+
+/// Rows in columns, with a change sign and a trigger.
+pub mod batch;
+
+/// DuckDB: open and seal, sessions, parse, the state's tables.
+pub mod engine;
+
+/// Bytes to columns and back: jq, JSON, CSV.
+pub mod format;
+
+/// Traits and registry of the outside systems; one file or folder each.
+pub mod connector;
+
+/// Entities, unique names, secrets, the DAG.
+pub mod catalog;
+
+/// Catalog and connectors to nodes ready to run, fully validated.
+pub mod plan;
+
+/// The command line: one file per subcommand.
+pub mod cli;

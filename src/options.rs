@@ -1,0 +1,421 @@
+//! `WITH` options: typed, taken once, leftovers are errors.
+//!
+//! A connector takes each option it knows by name and type; [`Options::finish`] then turns what was
+//! not taken into diagnostics with the nearest known key. Faults are collected, never returned one by
+//! one: a `take_…` that meets a wrong value notes a diagnostic and answers as if the option were absent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Span, list_names};
+use crate::secret::{Secret, Secrets};
+use crate::sql::{OptionEntry, OptionList, OptionValue, OptionValueKind};
+
+/// The environment variables that `${NAME}` reads; passed in so that nothing reads the process's own.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Takes a copy of the process's variables; those that are not Unicode are left out.
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        variables.collect()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self {
+            variables: variables.into_iter().collect(),
+        }
+    }
+}
+
+/// An option's value after `${…}` and `SECRET` were replaced, with the place it was written at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Prints as `***` also when it is no secret: it may have come from the environment.
+    value: Secret,
+    /// True for `SECRET name`.
+    pub secret: bool,
+    pub span: Span,
+    /// True if the value is exactly the source text between the quotes, so that a byte offset into the
+    /// value is one into the source: see [`Text::part`].
+    verbatim: bool,
+}
+
+impl Text {
+    /// Returns the clear text.
+    pub fn expose(&self) -> &str {
+        self.value.expose()
+    }
+
+    /// Returns the span of the bytes `start..end` of the value, or of the whole value where it is not
+    /// written out in the source (environment, secrets, doubled quotes).
+    pub fn part(&self, start: usize, end: usize) -> Span {
+        if self.verbatim {
+            self.span.part(start + 1, end + 1)
+        } else {
+            self.span
+        }
+    }
+
+    /// Returns the value as it may be shown: secrets as `***`.
+    pub fn shown(&self) -> &str {
+        if self.secret { "***" } else { self.expose() }
+    }
+}
+
+/// The options of one statement, while a connector takes them.
+pub struct Options<'a> {
+    entries: Vec<(OptionEntry, bool)>,
+    /// Every key that was asked for, for suggestions; prefixes end with `.`.
+    known: Vec<&'static str>,
+    span: Span,
+    environment: &'a Environment,
+    secrets: &'a Secrets,
+    faults: Vec<Diagnostic>,
+}
+
+impl<'a> Options<'a> {
+    pub fn new(list: &OptionList, environment: &'a Environment, secrets: &'a Secrets) -> Self {
+        let mut options = Self {
+            entries: Vec::new(),
+            known: Vec::new(),
+            span: list.span,
+            environment,
+            secrets,
+            faults: Vec::new(),
+        };
+        for entry in &list.entries {
+            options.add(entry);
+        }
+        options
+    }
+
+    fn add(&mut self, entry: &OptionEntry) {
+        let first = (self.entries.iter()).find(|(other, _)| other.key.name == entry.key.name);
+        if let Some((first, _)) = first {
+            let message = format!("option `{}` is given twice", entry.key.name);
+            let fault = Diagnostic::new(entry.key.span, message)
+                .label("given again here")
+                .also(first.key.span, "first given here");
+            self.faults.push(fault);
+            return;
+        }
+        self.entries.push((entry.clone(), false));
+    }
+
+    /// Returns the place of the whole `WITH (…)`.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Notes a fault that the connector found itself.
+    pub fn fault(&mut self, fault: Diagnostic) {
+        self.faults.push(fault);
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<OptionEntry> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        let (entry, taken) = self.entries.iter_mut().find(|(entry, _)| entry.key.name == key)?;
+        *taken = true;
+        Some(entry.clone())
+    }
+
+    /// Returns the place of an option's key, if it was given, without taking it.
+    pub fn key_span(&self, key: &str) -> Option<Span> {
+        let (entry, _) = self.entries.iter().find(|(entry, _)| entry.key.name == key)?;
+        Some(entry.key.span)
+    }
+
+    /// Returns a text, or `None` if the option is absent or its `${…}` or secret cannot be resolved.
+    pub fn text(&mut self, key: &'static str) -> Option<Text> {
+        let entry = self.take(key)?;
+        self.resolve(&entry.value)
+    }
+
+    /// Returns a text under the first of several names for one option; two of them given is a fault.
+    pub fn text_of(&mut self, keys: &[&'static str]) -> Option<Text> {
+        let given: Vec<OptionEntry> = keys.iter().filter_map(|key| self.take(key)).collect();
+        if let [first, second, ..] = given.as_slice() {
+            let message = format!(
+                "`{}` and `{}` are two names of one option",
+                first.key.name, second.key.name
+            );
+            let fault = Diagnostic::new(second.key.span, message)
+                .also(first.key.span, "first given here")
+                .help("keep one of them");
+            self.faults.push(fault);
+        }
+        let entry = given.into_iter().next()?;
+        self.resolve(&entry.value)
+    }
+
+    /// Returns a text; its absence is a fault.
+    pub fn required_text(&mut self, key: &'static str) -> Option<Text> {
+        if self.key_span(key).is_none() {
+            self.take(key);
+            self.missing(key);
+            return None;
+        }
+        self.text(key)
+    }
+
+    /// Notes that a required option is absent.
+    pub fn missing(&mut self, key: &str) {
+        let message = format!("option `{key}` is missing");
+        let fault = Diagnostic::new(self.span, message)
+            .label("in this option list")
+            .help(format!("add `{key} = '…'`"));
+        self.faults.push(fault);
+    }
+
+    /// Returns all options whose key starts with `prefix` (which ends with `.`), the prefix cut off,
+    /// with the span of each key, in the order written.
+    pub fn prefixed(&mut self, prefix: &'static str) -> Vec<(String, Span, Text)> {
+        self.known.push(prefix);
+        let mut found = Vec::new();
+        for (entry, taken) in &mut self.entries {
+            if let Some(rest) = entry.key.name.strip_prefix(prefix) {
+                // A bare prefix has no name after the dot and stays a leftover.
+                if !rest.is_empty() && !*taken {
+                    *taken = true;
+                    found.push((rest.to_owned(), entry.clone()));
+                }
+            }
+        }
+        found
+            .into_iter()
+            .filter_map(|(name, entry)| {
+                Some((name, entry.key.span, self.resolve(&entry.value)?))
+            })
+            .collect()
+    }
+
+    /// Takes an option and parses it; a text the parser refuses is a fault that says what was expected.
+    pub fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let value = parse(text.expose().trim());
+        if value.is_none() {
+            let message = format!("`{key}` is not {expected}: `{}`", text.shown());
+            let fault = Diagnostic::new(text.span, message).label(format!("expected {expected}"));
+            self.faults.push(fault);
+        }
+        value
+    }
+
+    /// Returns a duration such as `'500ms'`, `'5s'`, `'1m'`, `'1h'`.
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.parsed(key, "a duration such as '500ms', '5s', '1m' or '1h'", parse_duration)
+    }
+
+    /// Returns a number of bytes such as `'64MiB'`.
+    pub fn size(&mut self, key: &'static str) -> Option<u64> {
+        self.parsed(key, "a size such as '64MiB', '10kB' or '4096'", parse_size)
+    }
+
+    pub fn integer(&mut self, key: &'static str) -> Option<i64> {
+        self.parsed(key, "a whole number", |text| text.parse().ok())
+    }
+
+    /// Returns a whole number of at least 1.
+    pub fn count(&mut self, key: &'static str) -> Option<u64> {
+        self.parsed(key, "a whole number of 1 or more", |text| {
+            text.parse().ok().filter(|count| *count > 0)
+        })
+    }
+
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        self.parsed(key, "`true` or `false`", |text| {
+            match text.to_lowercase().as_str() {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            }
+        })
+    }
+
+    /// Returns the value of one of several words, compared without regard to case.
+    pub fn one_of<T: Clone>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let wrote = text.expose().trim().to_lowercase();
+        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == wrote) {
+            return Some(value.clone());
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let message = format!("`{key}` cannot be `{}`", text.shown());
+        let fault = Diagnostic::new(text.span, message)
+            .label(format!("expected one of {}", list_names(names.iter().copied())))
+            .suggest(&wrote, names);
+        self.faults.push(fault);
+        None
+    }
+
+    /// Returns the faults found, those of the options that nobody took included.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        let leftovers: Vec<&OptionEntry> = (self.entries.iter())
+            .filter(|(_, taken)| !taken)
+            .map(|(entry, _)| entry)
+            .collect();
+        for entry in leftovers {
+            let message = format!("unknown option `{}`", entry.key.name);
+            let fault = Diagnostic::new(entry.key.span, message);
+            self.faults.push(match self.suggestion(&entry.key.name) {
+                Some(key) => fault.help(format!("did you mean `{key}`?")),
+                None => fault,
+            });
+        }
+        self.faults
+    }
+
+    fn suggestion(&self, wrote: &str) -> Option<String> {
+        // `header.Accept` is near to the prefix `headers.`, not to any whole key.
+        if let Some((head, rest)) = wrote.split_once('.') {
+            let prefixes = self.known.iter().filter_map(|key| key.strip_suffix('.'));
+            if let Some(prefix) = crate::diagnostic::nearest(head, prefixes) {
+                return Some(format!("{prefix}.{rest}"));
+            }
+        }
+        crate::diagnostic::nearest(wrote, self.known.iter().copied()).map(str::to_owned)
+    }
+
+    fn resolve(&mut self, value: &OptionValue) -> Option<Text> {
+        match &value.kind {
+            OptionValueKind::Secret(name) => {
+                let Some(secret) = self.secrets.get(&name.name) else {
+                    let message = format!("secret `{}` does not exist", name.name);
+                    let fault = Diagnostic::new(name.span, message)
+                        .suggest(&name.name, self.secrets.names());
+                    self.faults.push(fault);
+                    return None;
+                };
+                Some(Text {
+                    value: secret.clone(),
+                    secret: true,
+                    span: value.span,
+                    verbatim: false,
+                })
+            }
+            OptionValueKind::Bare(text) => Some(Text {
+                value: Secret::new(text.as_str()),
+                secret: false,
+                span: value.span,
+                verbatim: false,
+            }),
+            OptionValueKind::Text(text) => {
+                match replace_variables(text, value.span, self.environment) {
+                    Ok(replaced) => Some(Text {
+                        verbatim: replaced == *text && value.span.end - value.span.start == text.len() + 2,
+                        value: Secret::new(replaced),
+                        secret: false,
+                        span: value.span,
+                    }),
+                    Err(fault) => {
+                        self.faults.push(*fault);
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Replaces `${NAME}` and `${NAME:-default}` in a quoted value. `span` covers the value with its quotes.
+///
+/// # Errors
+/// A variable that is not set and has no default, or a `${` without its `}`, at its place.
+pub fn replace_variables(
+    text: &str,
+    span: Span,
+    environment: &Environment,
+) -> Result<String, Box<Diagnostic>> {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let start = text.len() - rest.len() + at;
+        replaced.push_str(&rest[..at]);
+        let Some(length) = rest[at..].find('}') else {
+            let place = span.part(start + 1, start + 3);
+            return Err(Box::new(
+                Diagnostic::new(place, "`${` has no closing `}`").help("write `${NAME}` or `${NAME:-default}`"),
+            ));
+        };
+        let inner = &rest[at + 2..at + length];
+        let (name, default) = match inner.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inner, None),
+        };
+        match environment.get(name).filter(|value| !value.is_empty()).or(default) {
+            Some(value) => replaced.push_str(value),
+            None => {
+                let place = span.part(start + 1, start + 1 + length + 1);
+                let message = format!("environment variable `{name}` is not set");
+                return Err(Box::new(Diagnostic::new(place, message).help(format!(
+                    "set it, or give a default: `${{{name}:-…}}`"
+                ))));
+            }
+        }
+        rest = &rest[at + length + 1..];
+    }
+    replaced.push_str(rest);
+    Ok(replaced)
+}
+
+/// Parses `500ms`, `5s`, `1m`, `1h`, `1d`, also `1.5s`; `None` for anything else.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let unit_seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number * unit_seconds).ok()
+}
+
+/// Parses `4096`, `10kB`, `64MiB`, `1GiB` into bytes; `None` for anything else.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let unit_bytes: f64 = match unit.to_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let bytes = number * unit_bytes;
+    // Above 2^53 a float no longer holds every integer, and no size is that large.
+    (bytes.fract() == 0.0 && bytes <= 9e15).then_some(bytes as u64)
+}
+
+/// Splits `1.5s` into its number and its unit, spaces between them allowed.
+fn split_unit(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim()))
+}

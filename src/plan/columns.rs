@@ -1,0 +1,234 @@
+//! Column lists: types known to the engine, generated columns bound and put in order.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::bind::Binder;
+use crate::batch::datatypes::DataType;
+use crate::batch::Column;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{SqlFault, TRIGGER};
+use crate::sql::{self, SqlText, TokenKind, quote_ident};
+
+/// The Arrow types of DuckDB types, asked for once each.
+#[derive(Default)]
+pub struct Types {
+    known: HashMap<String, Result<DataType, SqlFault>>,
+}
+
+impl Types {
+    /// Returns the Arrow type of a type as the user wrote it.
+    ///
+    /// # Errors
+    /// The fault, at the type.
+    pub fn arrow(&mut self, binder: &Binder, sql_type: &SqlText) -> Result<DataType, Box<Diagnostic>> {
+        let known = self.known.entry(sql_type.text.clone()).or_insert_with(|| {
+            // The type stands first so that a place in it needs no more than this offset.
+            let query = format!("SELECT CAST(NULL AS {}) AS value", sql_type.text);
+            binder
+                .session()
+                .describe(&query)
+                .and_then(|_| binder.schema(&query).map_err(|error| SqlFault::of(&error.to_string())))
+                .map(|schema| schema.field(0).data_type().clone())
+        });
+        known.clone().map_err(|fault| Box::new(type_fault(&fault, sql_type)))
+    }
+}
+
+fn type_fault(fault: &SqlFault, sql_type: &SqlText) -> Diagnostic {
+    let message = match &fault.name {
+        Some(name) if !fault.syntax => format!("type `{name}` does not exist"),
+        _ => format!("`{}` is not a type", sql_type.text),
+    };
+    let diagnostic = Diagnostic::new(sql_type.span, message).label("expected a DuckDB type");
+    diagnostic.suggest(fault.name.as_deref().unwrap_or(&sql_type.text), TYPE_NAMES)
+}
+
+/// DuckDB's type names that people write, for suggestions.
+const TYPE_NAMES: [&str; 33] = [
+    "BIGINT", "BLOB", "BOOLEAN", "DATE", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "INT", "INTEGER",
+    "INTERVAL", "JSON", "MAP", "NUMERIC", "REAL", "SMALLINT", "STRING", "STRUCT", "TEXT", "TIME",
+    "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_S", "TINYINT", "UBIGINT",
+    "UINTEGER", "USMALLINT", "UTINYINT", "UUID", "VARCHAR", "BOOL",
+];
+
+/// Returns the column as a connector fills it; what no format builds arrives as text and is cast.
+pub fn declared(column: &sql::Ident, sql_type: &SqlText, arrow: DataType, nullable: bool) -> Column {
+    let native = crate::format::native(&arrow);
+    Column {
+        name: column.name.clone(),
+        sql_type: sql_type.text.clone(),
+        arrow: if native { arrow } else { DataType::Utf8 },
+        nullable,
+    }
+}
+
+/// Generated columns in an order in which each comes after those it uses.
+pub struct Generated {
+    /// Name, type and expression, the trigger functions replaced.
+    columns: Vec<(String, String, String)>,
+}
+
+impl Generated {
+    /// Binds the generated columns of a list over all its columns.
+    pub fn bind(
+        binder: &Binder,
+        visible: &[(String, String)],
+        generated: &[(&sql::Ident, &SqlText, &SqlText)],
+        faults: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut columns: BTreeMap<String, (usize, HashSet<String>)> = BTreeMap::new();
+        let mut bound = Vec::new();
+        for (index, (name, sql_type, expression)) in generated.iter().enumerate() {
+            match bind_expression(binder, visible, sql_type, expression) {
+                Ok((text, uses)) => {
+                    columns.insert(name.key(), (index, uses));
+                    bound.push((name.name.clone(), sql_type.text.clone(), text));
+                }
+                Err(fault) => {
+                    faults.push(*fault);
+                    bound.push((name.name.clone(), sql_type.text.clone(), "NULL".to_owned()));
+                }
+            }
+        }
+        let mut order: Vec<usize> = Vec::new();
+        let mut left: BTreeMap<String, (usize, HashSet<String>)> = columns;
+        while !left.is_empty() {
+            let names: HashSet<String> = left.keys().cloned().collect();
+            let ready: Vec<String> = (left.iter())
+                .filter(|(_, (_, uses))| uses.is_disjoint(&names))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if ready.is_empty() {
+                let (name, (index, _)) = left.iter().next().expect("it is not empty");
+                let message = format!("generated column `{name}` uses itself");
+                faults.push(Diagnostic::new(generated[*index].2.span, message));
+                break;
+            }
+            for name in ready {
+                order.extend(left.remove(&name).map(|(index, _)| index));
+            }
+        }
+        let columns = order.into_iter().map(|index| bound[index].clone()).collect();
+        Self { columns }
+    }
+
+    /// Returns a query that adds the generated columns to `base`, which has the others and the trigger.
+    pub fn over(&self, base: &str, relation: &str) -> String {
+        let mut query = base.to_owned();
+        for (name, sql_type, expression) in &self.columns {
+            query = format!(
+                "SELECT *, CAST(({expression}\n) AS {sql_type}) AS {} FROM ({query}) AS {}",
+                quote_ident(name),
+                quote_ident(relation)
+            );
+        }
+        query
+    }
+}
+
+/// Binds one expression and returns its text as it runs and the names of columns in it.
+fn bind_expression(
+    binder: &Binder,
+    visible: &[(String, String)],
+    sql_type: &SqlText,
+    expression: &SqlText,
+) -> Result<(String, HashSet<String>), Box<Diagnostic>> {
+    const HEAD: &str = "SELECT CAST((";
+    let text = replace_trigger_functions(&expression.text);
+    let fault = |fault: SqlFault| {
+        let empty = crate::catalog::Catalog::default();
+        let mut diagnostic = super::bind::query_fault(fault.moved(HEAD.len()), expression, &empty);
+        if diagnostic.help.is_none() && diagnostic.message.starts_with("referenced column") {
+            let names = visible.iter().map(|(name, _)| name.as_str());
+            diagnostic = diagnostic.help(format!(
+                "the columns are {}",
+                crate::diagnostic::list_names(names)
+            ));
+        }
+        Box::new(diagnostic)
+    };
+    let columns: Vec<String> = (visible.iter())
+        .map(|(name, sql_type)| format!("CAST(NULL AS {sql_type}) AS {}", quote_ident(name)))
+        .chain([format!("CAST(NULL AS TIMESTAMP) AS {TRIGGER}")])
+        .collect();
+    let query = format!(
+        "{HEAD}{text}\n) AS {}) AS value FROM (SELECT {})",
+        sql_type.text,
+        columns.join(", ")
+    );
+    let parsed = binder.session().parse(&[query.as_str()]);
+    let parsed = parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))?;
+    let parsed = parsed.into_iter().next().expect("one query was given").map_err(fault)?;
+    let tree = parsed.tree.unwrap_or_default();
+    let selected = &tree["select_list"];
+    refuse_non_scalar(selected, binder).map_err(|words| {
+        Box::new(
+            Diagnostic::new(expression.span, format!("a generated column cannot have {words}"))
+                .help("compute it in a VIEW over this relation"),
+        )
+    })?;
+    binder.session().describe(&query).map_err(fault)?;
+    let mut uses = HashSet::new();
+    collect_columns(selected, &mut uses);
+    Ok((text, uses))
+}
+
+fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| refuse_non_scalar(item, binder)),
+        Value::Object(object) => {
+            match value["class"].as_str() {
+                Some("WINDOW") => return Err("a window function".to_owned()),
+                Some("SUBQUERY") => return Err("a subquery".to_owned()),
+                Some("FUNCTION") => {
+                    let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
+                    if binder.aggregates().contains(&name) && value["is_operator"] != true {
+                        return Err(format!("the aggregate `{name}`"));
+                    }
+                }
+                _ => {}
+            }
+            object.values().try_for_each(|child| refuse_non_scalar(child, binder))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Collects every part of every column name: `a.b` may be a column `a` with a field, or table and column.
+fn collect_columns(value: &Value, names: &mut HashSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_columns(item, names)),
+        Value::Object(object) => {
+            if let Some(parts) = value["column_names"].as_array() {
+                names.extend(parts.iter().filter_map(Value::as_str).map(str::to_lowercase));
+            }
+            object.values().for_each(|child| collect_columns(child, names));
+        }
+        _ => {}
+    }
+}
+
+/// Replaces the trigger functions by the hidden trigger column. Every replacement has the length of
+/// what it replaces, so that places in the text stay true.
+pub fn replace_trigger_functions(text: &str) -> String {
+    let tokens = sql::tokens(text);
+    let mut replaced = text.to_owned();
+    for window in tokens.windows(3).rev() {
+        let [name, open, close] = window else {
+            continue;
+        };
+        if name.kind != TokenKind::Word || !open.is_symbol('(') || !close.is_symbol(')') {
+            continue;
+        }
+        let replacement = match name.text(text).to_lowercase().as_str() {
+            "trigger_time" => format!("\"{TRIGGER}\""),
+            "trigger_epoch_time" | "trigger_time_epoch" => format!("epoch_ms(\"{TRIGGER}\")"),
+            _ => continue,
+        };
+        let length = close.end - name.start;
+        replaced.replace_range(name.start..close.end, &format!("{replacement:<length$}"));
+    }
+    replaced
+}

@@ -1,0 +1,394 @@
+//! Lookup joins: which params a query binds, and the query over tables of answers instead.
+//!
+//! `FROM t LEFT JOIN ohlc o ON t.symbol = o.symbol` becomes one query that gives the distinct symbols of
+//! `t`, and the same query with `ohlc` replaced by the table of answers, which has the params as columns:
+//! so the join itself pairs each row with its answer, and duplicates never multiply.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::bind::Binder;
+use super::feed::LookupStep;
+use super::node::LookupPlan;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::syntax::place_of;
+use crate::sql::{Ident, SqlText, quote_ident};
+
+/// Finds the lookup behind a name of the query.
+pub type Find<'a> = &'a dyn Fn(&str) -> Option<(Arc<LookupPlan>, Ident)>;
+
+/// What becomes of a query with lookups.
+pub struct Rewritten {
+    pub query: String,
+    pub steps: Vec<LookupStep>,
+}
+
+/// Rewrites a query that mentions lookups.
+///
+/// `prefix` keeps the answer tables of different queries apart.
+///
+/// # Errors
+/// All faults: a lookup that stands alone or on the left of its join, a param that nothing binds.
+pub fn rewrite(
+    binder: &Binder,
+    query: &SqlText,
+    tree: &Value,
+    prefix: &str,
+    find: Find<'_>,
+) -> Result<Rewritten, Vec<Diagnostic>> {
+    let mut rewriter = Rewriter {
+        binder,
+        query,
+        prefix,
+        find,
+        steps: Vec::new(),
+        faults: Vec::new(),
+    };
+    let mut tree = tree.clone();
+    rewriter.node(&mut tree, &[]);
+    for step in &rewriter.steps {
+        if let Err(error) = binder.remove(&step.answers) {
+            rewriter.faults.push(Diagnostic::new(query.span, error.to_string()));
+        }
+    }
+    if !rewriter.faults.is_empty() {
+        return Err(rewriter.faults);
+    }
+    match binder.session().unparse(&tree) {
+        Ok(query) => Ok(Rewritten {
+            query,
+            steps: rewriter.steps,
+        }),
+        Err(error) => Err(vec![Diagnostic::new(query.span, error.to_string())]),
+    }
+}
+
+struct Rewriter<'a> {
+    binder: &'a Binder,
+    query: &'a SqlText,
+    prefix: &'a str,
+    find: Find<'a>,
+    steps: Vec<LookupStep>,
+    faults: Vec<Diagnostic>,
+}
+
+/// The CTE entries in scope, outermost first, already rewritten.
+type Scope = [Value];
+
+/// The join that a lookup stands on the right of.
+struct Site<'a> {
+    /// Everything left of it, already rewritten.
+    left: &'a Value,
+    scope: &'a Scope,
+    /// The conditions of the WHERE clause that may be asked before the lookup.
+    filters: &'a [Value],
+}
+
+impl Rewriter<'_> {
+    fn node(&mut self, node: &mut Value, scope: &Scope) {
+        let mut scope = scope.to_vec();
+        if let Some(entries) = node["cte_map"]["map"].as_array_mut() {
+            for entry in entries {
+                let body = if entry["value"].get("query_node").is_some() {
+                    &mut entry["value"]["query_node"]
+                } else {
+                    &mut entry["value"]["query"]["node"]
+                };
+                self.node(body, &scope);
+                scope.push(entry.clone());
+            }
+        }
+        if let Some(children) = node["children"].as_array_mut() {
+            for child in children {
+                self.node(child, &scope);
+            }
+        }
+        for side in ["left", "right", "child"] {
+            if node.get(side).is_some_and(|child| child.get("type").is_some()) {
+                self.node(&mut node[side], &scope);
+            }
+        }
+        if node.get("from_table").is_some() {
+            let filters = conjuncts(&node["where_clause"]);
+            let mut from = node["from_table"].take();
+            self.table(&mut from, &scope, &filters);
+            node["from_table"] = from;
+        }
+    }
+
+    fn table(&mut self, table: &mut Value, scope: &Scope, filters: &[Value]) {
+        match table["type"].as_str() {
+            Some("SUBQUERY") => self.node(&mut table["subquery"]["node"], scope),
+            Some("BASE_TABLE") => {
+                if let Some((lookup, _)) = self.lookup_of(table, scope) {
+                    let message = format!("lookup `{}` cannot be read alone", lookup.name);
+                    let fault = Diagnostic::new(self.span(table), message)
+                        .help("join it to the rows to ask for: `FROM t LEFT JOIN … ON …`");
+                    self.faults.push(fault);
+                }
+            }
+            Some("JOIN") => self.join(table, scope, filters),
+            _ => {}
+        }
+    }
+
+    fn join(&mut self, join: &mut Value, scope: &Scope, filters: &[Value]) {
+        // Rows that a RIGHT or FULL join adds have not passed any filter of the left side.
+        let widening = matches!(join["join_type"].as_str(), Some("RIGHT" | "OUTER" | "FULL"));
+        let filters = if widening { &[][..] } else { filters };
+        let mut left = join["left"].take();
+        self.table(&mut left, scope, filters);
+        match self.lookup_of(&join["right"], scope) {
+            None => {
+                let mut right = join["right"].take();
+                self.table(&mut right, scope, &[]);
+                join["right"] = right;
+            }
+            Some((lookup, defined)) => {
+                let site = Site {
+                    left: &left,
+                    scope,
+                    filters,
+                };
+                if let Err(fault) = self.lookup_join(join, &lookup, &defined, &site) {
+                    self.faults.push(*fault);
+                }
+            }
+        }
+        join["left"] = left;
+    }
+
+    fn lookup_of(&self, table: &Value, scope: &Scope) -> Option<(Arc<LookupPlan>, Ident)> {
+        let ctes: Vec<String> = (scope.iter())
+            .filter_map(|entry| Some(entry["key"].as_str()?.to_lowercase()))
+            .collect();
+        let read = crate::engine::syntax::read_of(table, &ctes)?;
+        (self.find)(&read.name)
+    }
+
+    fn span(&self, node: &Value) -> Span {
+        match place_of(node) {
+            Some((start, length)) => {
+                let start = self.query.text.floor_char_boundary(start);
+                let end = self.query.text.floor_char_boundary(start + length);
+                self.query.span.part(start, end)
+            }
+            None => super::bind::first_word(self.query),
+        }
+    }
+
+    fn lookup_join(
+        &mut self,
+        join: &mut Value,
+        lookup: &Arc<LookupPlan>,
+        defined: &Ident,
+        site: &Site<'_>,
+    ) -> Result<(), Box<Diagnostic>> {
+        let place = self.span(&join["right"]);
+        let kind = join["join_type"].as_str().unwrap_or("INNER");
+        let regular = matches!(join["ref_type"].as_str(), None | Some("REGULAR" | "CROSS"));
+        if !matches!(kind, "INNER" | "LEFT") || !regular {
+            let message = format!("lookup `{}` can only be joined by JOIN or LEFT JOIN", lookup.name);
+            return Err(Box::new(Diagnostic::new(place, message)));
+        }
+        let alias = join["right"]["alias"].as_str().unwrap_or(&lookup.name).to_owned();
+        let using: Vec<String> = (join["using_columns"].as_array().into_iter().flatten())
+            .filter_map(|name| Some(name.as_str()?.to_lowercase()))
+            .collect();
+        let mut bound = Vec::new();
+        let mut added = Vec::new();
+        for param in &lookup.params {
+            let expression = if using.contains(&param.name.to_lowercase()) {
+                json!({"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": [param.name]})
+            } else if let Some(equal) = equal_to(&join["condition"], &alias, &param.name) {
+                equal
+            } else {
+                let named = self.named_column(site, &param.name);
+                let Some(column) = named.filter(|_| using.is_empty()) else {
+                    return Err(self.unbound(lookup, &param.name, place, defined));
+                };
+                added.push(json!({
+                    "class": "COMPARISON", "type": "COMPARE_EQUAL", "left": column.clone(),
+                    "right": {"class": "COLUMN_REF", "type": "COLUMN_REF",
+                              "column_names": [alias, param.name]},
+                }));
+                column
+            };
+            bound.push((param, expression));
+        }
+        let params_sql = self.params_sql(&bound, site, place)?;
+        let answers = format!("{}_{}", self.prefix, self.steps.len());
+        self.binder
+            .add_table(&answers, &lookup.visible)
+            .map_err(|fault| Box::new(Diagnostic::new(place, fault.message)))?;
+        let right = &mut join["right"];
+        right["alias"] = json!(alias);
+        right["table_name"] = json!(answers);
+        right["qualified_name"] = json!({"path": [answers]});
+        if !added.is_empty() {
+            added.extend(conjuncts(&join["condition"]));
+            join["condition"] = and(added);
+            join["ref_type"] = json!("REGULAR");
+        }
+        self.steps.push(LookupStep {
+            lookup: Arc::clone(lookup),
+            params_sql,
+            answers,
+        });
+        Ok(())
+    }
+
+    fn unbound(&self, lookup: &LookupPlan, param: &str, place: Span, defined: &Ident) -> Box<Diagnostic> {
+        let message = format!("parameter `${param}` of lookup `{}` is not bound", lookup.name);
+        Box::new(
+            Diagnostic::new(place, message)
+                .label("joined here")
+                .also(defined.span, "the lookup")
+                .help(format!(
+                    "add `ON … = {}.{param}`, or give the left side a column `{param}`",
+                    lookup.name
+                )),
+        )
+    }
+
+    /// Returns the column of the left side that has a param's name; where several have it, the leftmost.
+    fn named_column(&self, site: &Site<'_>, name: &str) -> Option<Value> {
+        let mut candidates = vec![vec![name.to_owned()]];
+        let mut tables = Vec::new();
+        collect_aliases(site.left, &mut tables);
+        candidates.extend(tables.into_iter().map(|table| vec![table, name.to_owned()]));
+        candidates.into_iter().find_map(|names| {
+            let column =
+                json!({"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": names});
+            let tree = select(vec![column.clone()], site, Vec::new());
+            let text = self.binder.session().unparse(&tree).ok()?;
+            self.binder.session().describe(&text).ok()?;
+            Some(column)
+        })
+    }
+
+    /// Builds the query of distinct tuples: the left side, and of WHERE what needs no answer.
+    fn params_sql(
+        &self,
+        bound: &[(&crate::batch::Column, Value)],
+        site: &Site<'_>,
+        place: Span,
+    ) -> Result<String, Box<Diagnostic>> {
+        let broken = |error: anyhow::Error| Box::new(Diagnostic::new(place, error.to_string()));
+        let session = self.binder.session();
+        let pushed: Vec<Value> = (site.filters.iter())
+            .filter(|filter| {
+                let one = json!({"class": "CONSTANT", "type": "VALUE_CONSTANT",
+                                 "literal": {"kind": "INTEGER", "text": "1"}});
+                let tree = select(vec![one], site, vec![(*filter).clone()]);
+                let text = session.unparse(&tree);
+                text.is_ok_and(|text| session.describe(&text).is_ok())
+            })
+            .cloned()
+            .collect();
+        let selected = (bound.iter())
+            .map(|(param, expression)| {
+                let mut expression = expression.clone();
+                expression["alias"] = json!(param.name);
+                expression
+            })
+            .collect();
+        let text = session.unparse(&select(selected, site, pushed)).map_err(broken)?;
+        let casts: Vec<String> = (bound.iter())
+            .map(|(param, _)| {
+                let name = quote_ident(&param.name);
+                format!("CAST({name} AS {}) AS {name}", param.sql_type)
+            })
+            .collect();
+        let sql = format!("SELECT DISTINCT {} FROM ({text})", casts.join(", "));
+        session.describe(&sql).map_err(|fault| broken(fault.into()))?;
+        Ok(sql)
+    }
+}
+
+/// Builds a SELECT over the left side of a join, with the CTEs in scope.
+fn select(list: Vec<Value>, site: &Site<'_>, filters: Vec<Value>) -> Value {
+    let mut entries: Vec<Value> = Vec::new();
+    for entry in site.scope {
+        entries.retain(|other| other["key"] != entry["key"]);
+        entries.push(entry.clone());
+    }
+    let mut node = json!({
+        "type": "SELECT_NODE",
+        "cte_map": {"map": entries},
+        "select_list": list,
+        "from_table": site.left,
+        "aggregate_handling": "STANDARD_HANDLING",
+    });
+    if !filters.is_empty() {
+        node["where_clause"] = and(filters);
+    }
+    node
+}
+
+/// Returns the parts of a condition that all must hold.
+fn conjuncts(condition: &Value) -> Vec<Value> {
+    if condition.is_null() {
+        return Vec::new();
+    }
+    if condition["type"] == "CONJUNCTION_AND" {
+        let children = condition["children"].as_array().into_iter().flatten();
+        return children.flat_map(conjuncts).collect();
+    }
+    vec![condition.clone()]
+}
+
+fn and(mut conditions: Vec<Value>) -> Value {
+    if conditions.len() == 1 {
+        return conditions.remove(0);
+    }
+    json!({"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": conditions})
+}
+
+/// Returns what a param is equated with in a condition, if that does not use the lookup itself.
+fn equal_to(condition: &Value, alias: &str, param: &str) -> Option<Value> {
+    let is_param = |side: &Value| {
+        let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
+            .filter_map(Value::as_str)
+            .collect();
+        matches!(names.as_slice(), [table, column]
+            if table.eq_ignore_ascii_case(alias) && column.eq_ignore_ascii_case(param))
+    };
+    conjuncts(condition).iter().find_map(|condition| {
+        if condition["type"] != "COMPARE_EQUAL" {
+            return None;
+        }
+        let (left, right) = (&condition["left"], &condition["right"]);
+        let other = match (is_param(left), is_param(right)) {
+            (true, false) => right,
+            (false, true) => left,
+            _ => return None,
+        };
+        (!uses_table(other, alias)).then(|| other.clone())
+    })
+}
+
+fn uses_table(value: &Value, alias: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| uses_table(item, alias)),
+        Value::Object(object) => {
+            let first = value["column_names"][0].as_str();
+            let several = value["column_names"].as_array().is_some_and(|names| names.len() > 1);
+            (several && first.is_some_and(|name| name.eq_ignore_ascii_case(alias)))
+                || object.values().any(|child| uses_table(child, alias))
+        }
+        _ => false,
+    }
+}
+
+/// Collects the names under which the tables of a FROM clause are known, from left to right.
+fn collect_aliases(table: &Value, aliases: &mut Vec<String>) {
+    if table["type"] == "JOIN" {
+        collect_aliases(&table["left"], aliases);
+        collect_aliases(&table["right"], aliases);
+        return;
+    }
+    let name = table["alias"].as_str().or_else(|| table["table_name"].as_str());
+    aliases.extend(name.map(str::to_owned));
+}

@@ -1,0 +1,28 @@
+//! From a catalog to nodes ready to run: every name and type bound by the real engine, every option
+//! checked, and for each view the way it is maintained.
+//!
+//! A [`Plan`] exists only if nothing is wrong; otherwise there are diagnostics, all at once. Needs no
+//! network, no broker and no state.
+
+// What the plan of each entity is.
+mod feed;
+mod node;
+
+// How it is made, in order.
+mod bind;
+mod build;
+mod columns;
+mod connect;
+mod lookup;
+mod relation;
+
+// What it says of itself.
+mod explain;
+
+pub use bind::Binder;
+pub use build::{Checked, check};
+pub use explain::{explain_entity, render_graph, GraphFormat};
+pub use feed::{Feed, Input, LookupStep};
+pub use node::{
+    DerivedPlan, Ingest, LookupPlan, Maintenance, Node, Plan, SinkPlan, SourcePlan, Work,
+};

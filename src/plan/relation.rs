@@ -1,0 +1,226 @@
+//! TABLE, SOURCE and lookup: column list and connector together.
+
+use std::sync::Arc;
+
+use super::bind::Binder;
+use super::columns::{Generated, Types, declared};
+use super::connect::{Settings, connector_of};
+use super::node::{Ingest, LookupPlan, SourcePlan, Work};
+use crate::batch::Column;
+use crate::batch::datatypes::DataType;
+use crate::connector::Declared;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Layout, Stored, TRIGGER};
+use crate::sql::{EntityKind, Ident, Relation, SqlText, quote_ident};
+
+/// A relation's column list, bound.
+struct Bound {
+    visible: Vec<(String, String)>,
+    declared: Declared,
+    generated: Generated,
+}
+
+/// Name and type of each visible column, params first. Known before anything is bound, so that readers
+/// of a faulty relation are still checked.
+pub fn visible_columns(relation: &Relation) -> Vec<(String, String)> {
+    let params = relation.params.iter().map(|param| (&param.name, &param.sql_type));
+    let columns = relation.columns.iter().map(|column| (&column.name, &column.sql_type));
+    params
+        .chain(columns)
+        .map(|(name, sql_type)| (name.name.clone(), sql_type.text.clone()))
+        .collect()
+}
+
+/// Builds a TABLE or SOURCE; `None` if there were faults.
+pub fn source(
+    binder: &Binder,
+    types: &mut Types,
+    settings: &Settings<'_>,
+    (name, kind, relation): (&Ident, EntityKind, &Relation),
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Work> {
+    refuse_unbuilt(relation, faults);
+    let key = relation.primary_key.as_ref();
+    if let (EntityKind::Source, Some(key)) = (kind, key) {
+        faults.push(
+            Diagnostic::new(key.span, "a SOURCE keeps no rows, so it has no key")
+                .help("write CREATE TABLE to keep the latest row per key"),
+        );
+    }
+    let bound = bind(binder, types, name, relation, faults);
+    let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
+    let Some(make) = connector.source else {
+        let message = format!("connector `{}` cannot be read as a {}", connector.name, kind.words());
+        faults.push(Diagnostic::new(settings.connector_span(&relation.options), message));
+        return None;
+    };
+    let made = bound.as_ref().and_then(|bound| make(&mut options, &bound.declared));
+    if bound.is_none() {
+        return None;
+    }
+    faults.extend(options.finish());
+    let (bound, connector) = (bound?, made?);
+    let layout = match (kind, key) {
+        (_, Some(_)) => Layout::Changing,
+        (EntityKind::Source, None) => Layout::Passing,
+        (_, None) => Layout::Append,
+    };
+    let stored = Stored {
+        name: name.name.clone(),
+        columns: bound.visible.clone(),
+        layout,
+        visible: true,
+    };
+    let not_null = (relation.columns.iter())
+        .filter(|column| column.generated.is_some() && is_not_null(relation, &column.name, column.not_null))
+        .map(|column| column.name.name.clone())
+        .collect();
+    let base = base_sql(&bound.declared.columns, 3);
+    let rows = bound.generated.over(&base, &name.name);
+    Some(Work::Source(SourcePlan {
+        connector: Arc::from(connector),
+        ingest: Ingest {
+            rows_sql: format!("SELECT {} FROM ({rows})", stored.column_list()),
+            columns: bound.declared.columns,
+            not_null,
+        },
+        key: key.map(|key| key.columns.iter().map(|column| column.name.clone()).collect()),
+        stored,
+    }))
+}
+
+/// Builds a lookup; `None` if there were faults.
+pub fn lookup(
+    binder: &Binder,
+    types: &mut Types,
+    settings: &Settings<'_>,
+    (name, relation): (&Ident, &Relation),
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Work> {
+    refuse_unbuilt(relation, faults);
+    if let Some(key) = &relation.primary_key {
+        faults.push(Diagnostic::new(key.span, "a lookup keeps no rows, so it has no key"));
+    }
+    let bound = bind(binder, types, name, relation, faults);
+    let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
+    let Some(make) = connector.lookup else {
+        let message = format!("connector `{}` cannot be a lookup", connector.name);
+        faults.push(
+            Diagnostic::new(settings.connector_span(&relation.options), message)
+                .help("a TEMPORARY TABLE takes `connector = 'lookup-http'`; write CREATE TABLE to poll"),
+        );
+        return None;
+    };
+    let made = bound.as_ref().and_then(|bound| make(&mut options, &bound.declared));
+    if bound.is_none() {
+        return None;
+    }
+    faults.extend(options.finish());
+    let (bound, connector) = (bound?, made?);
+    let all: Vec<Column> = (bound.declared.params.iter())
+        .chain(&bound.declared.columns)
+        .cloned()
+        .collect();
+    let rows = bound.generated.over(&base_sql(&all, 2), &name.name);
+    let list: Vec<String> = bound.visible.iter().map(|(name, _)| quote_ident(name)).collect();
+    Some(Work::Lookup(Arc::new(LookupPlan {
+        name: name.name.clone(),
+        connector: Arc::from(connector),
+        params: bound.declared.params,
+        columns: bound.declared.columns,
+        answers_sql: format!("SELECT {} FROM ({rows})", list.join(", ")),
+        visible: bound.visible,
+    })))
+}
+
+fn bind(
+    binder: &Binder,
+    types: &mut Types,
+    name: &Ident,
+    relation: &Relation,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Bound> {
+    let before = faults.len();
+    let mut params = Vec::new();
+    for param in &relation.params {
+        match types.arrow(binder, &param.sql_type) {
+            Ok(arrow) => params.push(declared(&param.name, &param.sql_type, arrow, false)),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    let mut columns = Vec::new();
+    let mut generated: Vec<(&Ident, &SqlText, &SqlText)> = Vec::new();
+    for column in &relation.columns {
+        let arrow = match types.arrow(binder, &column.sql_type) {
+            Ok(arrow) => arrow,
+            Err(fault) => {
+                faults.push(*fault);
+                continue;
+            }
+        };
+        match &column.generated {
+            Some(expression) => generated.push((&column.name, &column.sql_type, expression)),
+            None => {
+                let nullable = !is_not_null(relation, &column.name, column.not_null);
+                columns.push(declared(&column.name, &column.sql_type, arrow, nullable));
+            }
+        }
+    }
+    if faults.len() > before {
+        return None;
+    }
+    // A batch without columns cannot be handed to the engine; the number of a generated row can.
+    if columns.is_empty() {
+        columns.push(Column {
+            name: "n".to_owned(),
+            sql_type: "BIGINT".to_owned(),
+            arrow: DataType::Int64,
+            nullable: true,
+        });
+    }
+    let visible = visible_columns(relation);
+    let generated = Generated::bind(binder, &visible, &generated, faults);
+    if let Err(fault) = binder.add_table(&name.name, &visible) {
+        faults.push(Diagnostic::new(relation.columns_span, fault.message));
+    }
+    (faults.len() == before).then_some(Bound {
+        visible,
+        declared: Declared {
+            columns,
+            params,
+            columns_span: relation.columns_span,
+        },
+        generated,
+    })
+}
+
+fn is_not_null(relation: &Relation, name: &Ident, not_null: bool) -> bool {
+    let key = relation.primary_key.as_ref();
+    not_null || key.is_some_and(|key| key.columns.iter().any(|column| column.key() == name.key()))
+}
+
+/// Returns a query over `arrow($1)` with the columns cast to their types, and the trigger.
+fn base_sql(columns: &[Column], trigger_param: usize) -> String {
+    let columns: Vec<String> = (columns.iter())
+        .map(|column| {
+            let name = quote_ident(&column.name);
+            format!("CAST({name} AS {}) AS {name}", column.sql_type)
+        })
+        .collect();
+    format!(
+        "SELECT {}, ${trigger_param}::TIMESTAMP AS {TRIGGER} FROM arrow($1)",
+        columns.join(", ")
+    )
+}
+
+fn refuse_unbuilt(relation: &Relation, faults: &mut Vec<Diagnostic>) {
+    if let Some(watermark) = &relation.watermark {
+        faults.push(Diagnostic::new(
+            watermark.column.span,
+            "watermarks are not built yet",
+        ));
+    }
+    if let Some(include) = relation.includes.first() {
+        faults.push(Diagnostic::new(include.span, "INCLUDE is not built yet"));
+    }
+}

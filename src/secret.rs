@@ -1,0 +1,67 @@
+//! Values that print as `***`, and the named secrets of a pipeline.
+//!
+//! Knows nothing of where secrets are kept. The only way to the clear text is [`Secret::expose`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A text that never shows itself: `Debug` and `Display` print `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// Returns the clear text, for the wire only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// The secrets of a pipeline by name; names are case-insensitive.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    by_name: BTreeMap<String, Secret>,
+}
+
+impl Secrets {
+    pub fn insert(&mut self, name: &str, secret: Secret) {
+        self.by_name.insert(name.to_lowercase(), secret);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.by_name.get(&name.to_lowercase())
+    }
+
+    /// Returns the names, in lower case and sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Replaces every clear text of a secret in `text` by `***`: the last line of defence for
+    /// messages that come from outside. Secrets of fewer than four bytes are left alone, since
+    /// masking them would make any text unreadable.
+    pub fn mask(&self, text: &str) -> String {
+        let mut masked = text.to_owned();
+        for secret in self.by_name.values() {
+            if secret.expose().len() >= 4 {
+                masked = masked.replace(secret.expose(), "***");
+            }
+        }
+        masked
+    }
+}

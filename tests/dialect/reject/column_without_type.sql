@@ -1,0 +1,3 @@
+-- A column without a type.
+
+CREATE SOURCE rows_in (n) WITH (connector = 'generate');

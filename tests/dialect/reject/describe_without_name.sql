@@ -1,0 +1,3 @@
+-- DESCRIBE without a name.
+
+DESCRIBE;

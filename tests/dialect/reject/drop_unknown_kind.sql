@@ -1,0 +1,3 @@
+-- A kind that there is not.
+
+DROP INDEX rows_in;

@@ -1,0 +1,3 @@
+-- DROP without the kind of what is dropped.
+
+DROP rows_in;

@@ -1,0 +1,3 @@
+-- DROP without a name: CASCADE is none.
+
+DROP TABLE CASCADE;

@@ -1,0 +1,3 @@
+-- EXPLAIN without a query.
+
+EXPLAIN;

@@ -1,0 +1,6 @@
+-- `n` is a BIGINT.
+
+CREATE SOURCE rows_in (n INTEGER) WITH (
+    connector = 'generate',
+    rows = 10,
+);

@@ -1,0 +1,3 @@
+-- A view that reads itself.
+
+CREATE VIEW one AS SELECT * FROM one;

@@ -1,0 +1,10 @@
+-- A scope without client credentials.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    auth.type = 'bearer',
+    auth.token = 'token',
+    auth.scope = 'read',
+);

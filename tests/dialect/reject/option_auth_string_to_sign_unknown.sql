@@ -1,0 +1,11 @@
+-- A part that there is not.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    auth.type = 'hmac-sha256',
+    auth.secret = 'signing secret',
+    auth.header = 'X-Signature',
+    auth.string_to_sign = '{timestmp}{method}',
+);

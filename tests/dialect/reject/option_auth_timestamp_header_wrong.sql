@@ -1,0 +1,11 @@
+-- A header name with a space.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    auth.type = 'hmac-sha256',
+    auth.secret = 'signing secret',
+    auth.header = 'X-Signature',
+    auth.timestamp_header = 'X Time',
+);

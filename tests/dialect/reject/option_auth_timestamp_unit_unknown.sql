@@ -1,0 +1,12 @@
+-- The instant is counted in s or ms.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    auth.type = 'hmac-sha256',
+    auth.secret = 'signing secret',
+    auth.header = 'X-Signature',
+    auth.timestamp_header = 'X-Time',
+    auth.timestamp_unit = 'ns',
+);

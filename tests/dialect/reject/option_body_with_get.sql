@@ -1,0 +1,8 @@
+-- A GET request carries no body.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    body = '{}',
+);

@@ -1,0 +1,8 @@
+-- `conditional` is true or false.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    conditional = 'maybe',
+);

@@ -1,0 +1,3 @@
+-- A duration needs a unit.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10');

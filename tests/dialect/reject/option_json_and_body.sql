@@ -1,0 +1,10 @@
+-- One request has one body.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    method = 'POST',
+    body = '{}',
+    json.limit = 5,
+);

@@ -1,0 +1,10 @@
+-- jq reads JSON.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'kafka',
+    server = '127.0.0.1:9092',
+    topic = 'rows',
+    encode = 'avro',
+    registry = 'http://127.0.0.1:8081',
+    jq = '.rows[]',
+);

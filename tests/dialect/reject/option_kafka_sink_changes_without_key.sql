@@ -1,0 +1,12 @@
+-- A row that goes away is a message with its key and no value: without a key it has no form.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE MATERIALIZED VIEW counts AS SELECT symbol, count(*) AS n FROM rows_in GROUP BY symbol;
+
+CREATE SINK rows_out FROM counts WITH (
+    connector = 'kafka',
+    server = '127.0.0.1:9092',
+    topic = 'rows',
+);

@@ -1,0 +1,8 @@
+-- A method that there is not.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    method = 'FETCH',
+);

@@ -1,0 +1,9 @@
+-- At least one page is read.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    pagination.type = 'page-based',
+    pagination.max_pages = 0,
+);

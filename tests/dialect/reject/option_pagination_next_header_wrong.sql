@@ -1,0 +1,9 @@
+-- A header name with a space.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    pagination.type = 'header-based',
+    pagination.next_header = 'X Next',
+);

@@ -1,0 +1,9 @@
+-- `pagination.resume` is true or false.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    pagination.type = 'cursor-based',
+    pagination.resume = 'later',
+);

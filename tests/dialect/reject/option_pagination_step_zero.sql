@@ -1,0 +1,9 @@
+-- Pages that would never move.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    pagination.type = 'page-based',
+    pagination.step = 0,
+);

@@ -1,0 +1,8 @@
+-- A duration without a unit.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    retry.initial_backoff = 500,
+);

@@ -1,0 +1,8 @@
+-- A negative duration.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (
+    connector = 'http',
+    url = 'https://api.example.com/rows',
+    interval = '10s',
+    retry.max_backoff = '-1s',
+);

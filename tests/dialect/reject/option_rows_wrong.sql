@@ -1,0 +1,6 @@
+-- At least one row is made.
+
+CREATE SOURCE rows_in (n BIGINT) WITH (
+    connector = 'generate',
+    rows = 0,
+);

@@ -1,0 +1,6 @@
+-- A seed that is no number.
+
+CREATE SOURCE rows_in (n BIGINT) WITH (
+    connector = 'generate',
+    seed = 'lucky',
+);

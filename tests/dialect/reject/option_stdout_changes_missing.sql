@@ -1,0 +1,10 @@
+-- Rows that go away need a column that says so.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE MATERIALIZED VIEW counts AS SELECT symbol, count(*) AS n FROM rows_in GROUP BY symbol;
+
+CREATE SINK rows_out FROM counts WITH (
+    connector = 'stdout',
+);

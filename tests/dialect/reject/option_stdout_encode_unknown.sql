@@ -1,0 +1,9 @@
+-- `encode` is json or csv.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE SINK rows_out FROM rows_in WITH (
+    connector = 'stdout',
+    encode = 'xml',
+);

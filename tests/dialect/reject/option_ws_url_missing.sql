@@ -1,0 +1,3 @@
+-- A required option that is missing.
+
+CREATE SOURCE rows_in (a BIGINT) WITH (connector = 'ws');

@@ -1,0 +1,3 @@
+-- A primary key without columns.
+
+CREATE TABLE rows_in (n BIGINT, PRIMARY KEY ()) WITH (connector = 'generate');

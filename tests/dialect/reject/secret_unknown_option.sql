@@ -1,0 +1,3 @@
+-- An option that a secret does not have.
+
+CREATE SECRET token WITH (backend = 'meta', lifetime = '1h') AS 'a value';

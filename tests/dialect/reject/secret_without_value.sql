@@ -1,0 +1,3 @@
+-- A secret without a value.
+
+CREATE SECRET token WITH (backend = 'meta');

@@ -1,0 +1,3 @@
+-- A query that is none.
+
+SELECT FROM WHERE;

@@ -1,0 +1,3 @@
+-- SET without a value.
+
+SET timezone;

@@ -1,0 +1,3 @@
+-- A kind that there is not.
+
+SHOW CREATE INDEX rows_in;

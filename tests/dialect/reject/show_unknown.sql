@@ -1,0 +1,3 @@
+-- A list that there is not; a near one is suggested.
+
+SHOW TABELS;

@@ -1,0 +1,8 @@
+-- A connector that there is not.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE SINK rows_out FROM rows_in WITH (
+    connector = 'sdtout',
+);

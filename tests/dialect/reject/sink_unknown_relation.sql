@@ -1,0 +1,6 @@
+-- A relation that nobody defines.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE SINK rows_out FROM rows_inn WITH (connector = 'stdout');

@@ -1,0 +1,3 @@
+-- A table without columns.
+
+CREATE TABLE rows_in () WITH (connector = 'generate');

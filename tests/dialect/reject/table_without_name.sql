@@ -1,0 +1,3 @@
+-- A table without a name.
+
+CREATE TABLE (a BIGINT) WITH (connector = 'generate');

@@ -1,0 +1,3 @@
+-- A word that begins no statement.
+
+CRAETE TABLE rows_in (a BIGINT) WITH (connector = 'generate');

@@ -1,0 +1,6 @@
+-- A query that is none.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE VIEW prices AS SELECT price FROM rows_in WHERE;

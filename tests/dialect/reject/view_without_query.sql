@@ -1,0 +1,6 @@
+-- A view without a query.
+
+CREATE SOURCE rows_in (symbol STRING, price DOUBLE)
+WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '10s');
+
+CREATE VIEW prices AS;
