@@ -47,5 +47,8 @@ pub mod catalog;
 /// Catalog and connectors to nodes ready to run, fully validated.
 pub mod plan;
 
+/// Executor, nodes, pipes, shutdown.
+pub mod runtime;
+
 /// The command line: one file per subcommand.
 pub mod cli;

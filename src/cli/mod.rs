@@ -4,6 +4,8 @@
 
 mod graph;
 mod load;
+mod run;
+mod state_dir;
 mod validate;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Arguments),
     Validate(validate::Arguments),
     Graph(graph::Arguments),
 }
@@ -47,6 +50,7 @@ impl From<Outcome> for ExitCode {
 /// What the world refused; `main` prints it.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
+        Command::Run(arguments) => self::run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
     }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use crate::batch::Reject;
 
 /// Something worth counting or telling, while a blocking call runs.
@@ -22,6 +24,16 @@ pub enum Event {
     Reject(Reject),
     /// Worth a line in the log, such as a poll that hit `pagination.max_pages`.
     Warning(String),
+    /// What a pushing source sent from one instant to the other is missing: its connection was away.
+    Gap {
+        /// Which connection of the entity, such as `symbol=BTCUSDT`; empty where there is only one.
+        entity_part: String,
+        /// The last instant at which anything arrived.
+        from: DateTime<Utc>,
+        /// The instant at which the connection was there again.
+        to: DateTime<Utc>,
+        reason: String,
+    },
 }
 
 /// The rows of a query, each by column name.

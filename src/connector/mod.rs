@@ -10,6 +10,7 @@ mod changes;
 mod context;
 mod file;
 mod generate;
+mod http;
 mod kafka;
 mod lines;
 mod row_options;
@@ -40,6 +41,8 @@ pub struct Connector {
 
 /// Every connector there is, in the order they are named in messages.
 pub static CONNECTORS: &[Connector] = &[
+    http::HTTP,
+    http::LOOKUP_HTTP,
     kafka::CONNECTOR,
     ws::CONNECTOR,
     generate::CONNECTOR,
@@ -112,6 +115,12 @@ pub trait SourceConnector: Send + Sync {
     /// bind and run; `None` for a source that needs none.
     fn start_query(&self) -> Option<&StartQuery> {
         None
+    }
+
+    /// Says whether the source never comes to an end by itself, so that a run which reads everything once
+    /// leaves it out.
+    fn endless(&self) -> bool {
+        false
     }
 
     /// Opens a reader that goes on from `cursor`, the text that came with the last committed

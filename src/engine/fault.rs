@@ -15,6 +15,8 @@ pub struct SqlFault {
     pub candidates: Vec<String>,
     /// True if the text is no SQL at all, as opposed to naming something that does not exist.
     pub syntax: bool,
+    /// DuckDB's class of the error, such as `Conversion` or `IO`; empty where it told none.
+    pub class: String,
 }
 
 impl std::fmt::Display for SqlFault {
@@ -39,6 +41,7 @@ impl SqlFault {
                 name: None,
                 candidates: Vec::new(),
                 syntax: false,
+                class: String::new(),
             },
         }
     }
@@ -65,7 +68,16 @@ impl SqlFault {
             name: field("name").map(str::to_owned),
             candidates,
             syntax: field("error_subtype") == Some("SYNTAX_ERROR"),
+            class: field("exception_type").unwrap_or("").to_owned(),
         }
+    }
+
+    /// Says whether the values of some row are at fault, so that other rows may still go through.
+    pub fn is_of_rows(&self) -> bool {
+        matches!(
+            self.class.as_str(),
+            "Conversion" | "Invalid Input" | "Out of Range" | "Constraint" | "Mismatch Type" | "Invalid"
+        )
     }
 
     /// Moves the place from a longer text to a part of it that starts at `offset`; a place before the

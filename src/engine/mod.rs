@@ -21,6 +21,7 @@ pub use store::{Layout, SEQ, Stored, TRIGGER};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use duckdb::ToSql as Param;
 use duckdb::{Config, Connection};
 
 /// The version of the tables the engine keeps in a state directory; a newer one is refused.

@@ -101,59 +101,64 @@ impl Stored {
         format!("SELECT {} FROM {}", self.column_list(), self.data())
     }
 
-    /// Returns a query of the rows inserted by the batches after `from` up to `to`.
-    pub fn inserted_sql(&self, from: u64, to: u64) -> String {
-        self.logged_sql(from, to, 1)
+    /// Returns a query of the rows inserted by the batches after the one whose number the parameter
+    /// `$from` holds, up to that of `$from + 1`.
+    pub fn inserted_sql(&self, from: usize) -> String {
+        self.logged_sql(from, 1)
     }
 
-    /// Returns a query of the rows deleted by the batches after `from` up to `to`; `None` where rows
-    /// never go away.
-    pub fn deleted_sql(&self, from: u64, to: u64) -> Option<String> {
-        (self.layout == Layout::Changing).then(|| self.logged_sql(from, to, -1))
+    /// Returns a query as [`Stored::inserted_sql`], of the rows deleted; none where rows never go away.
+    pub fn deleted_sql(&self, from: usize) -> String {
+        self.logged_sql(from, -1)
     }
 
-    fn logged_sql(&self, from: u64, to: u64, sign: i8) -> String {
-        let list = self.column_list();
-        match self.layout {
-            Layout::Changing => format!(
-                "SELECT {list} FROM {} WHERE {SEQ} > {from} AND {SEQ} <= {to} AND {SIGN} = {sign}",
-                self.changes()
-            ),
-            _ => format!(
-                "SELECT {list} FROM {} WHERE {SEQ} > {from} AND {SEQ} <= {to}",
-                self.data()
-            ),
-        }
+    fn logged_sql(&self, from: usize, sign: i8) -> String {
+        let (list, to) = (self.column_list(), from + 1);
+        let of_sign = match self.layout {
+            Layout::Changing => format!(" AND {SIGN} = {sign}"),
+            _ if sign < 0 => " AND false".to_owned(),
+            _ => String::new(),
+        };
+        format!(
+            "SELECT {list} FROM {} WHERE {SEQ} > ${from}::BIGINT AND {SEQ} <= ${to}::BIGINT{of_sign}",
+            self.log()
+        )
     }
 
     /// Returns the statement that adds the rows of the query `rows`, which gives the visible columns in
-    /// order, as batch `$2` with trigger `$3`; the query may use `$1`.
-    pub fn append_sql(&self, rows: &str) -> String {
+    /// order. The parameter `$seq` holds the batch's number, `$trigger` its trigger in microseconds.
+    pub fn append_sql(&self, rows: &str, seq: usize, trigger: usize) -> String {
         format!(
-            "INSERT INTO {} SELECT *, $2::BIGINT, $3::TIMESTAMP FROM ({rows})",
+            "INSERT INTO {} SELECT *, ${seq}::BIGINT, make_timestamp(${trigger}::BIGINT) FROM ({rows})",
             self.data()
         )
     }
 
+    /// Returns the table in which batches are numbered.
+    fn log(&self) -> String {
+        match self.layout {
+            Layout::Changing => self.changes(),
+            Layout::Append | Layout::Passing => self.data(),
+        }
+    }
+
     /// Returns the statement that deletes the batches up to `$1` from the log.
     pub fn trim_sql(&self) -> String {
-        let log = match self.layout {
-            Layout::Changing => self.changes(),
-            _ => self.data(),
-        };
-        format!("DELETE FROM {log} WHERE {SEQ} <= $1")
+        format!("DELETE FROM {} WHERE {SEQ} <= $1::BIGINT", self.log())
+    }
+
+    /// Returns the query that counts the logged rows after batch `$1`.
+    pub fn pending_sql(&self) -> String {
+        format!("SELECT count(*) FROM {} WHERE {SEQ} > $1::BIGINT", self.log())
     }
 
     /// Returns the query that gives the number of rows in each logged batch after `$1`, by number:
     /// batch, rows, trigger.
     pub fn batches_sql(&self) -> String {
-        let log = match self.layout {
-            Layout::Changing => self.changes(),
-            _ => self.data(),
-        };
         format!(
-            "SELECT {SEQ}::VARCHAR, count(*)::VARCHAR, epoch_us(max({TRIGGER}))::VARCHAR FROM {log} \
-             WHERE {SEQ} > $1 GROUP BY {SEQ} ORDER BY {SEQ} LIMIT 1024"
+            "SELECT {SEQ}::VARCHAR, count(*)::VARCHAR, epoch_us(max({TRIGGER}))::VARCHAR FROM {} \
+             WHERE {SEQ} > $1::BIGINT GROUP BY {SEQ} ORDER BY {SEQ} LIMIT 1024",
+            self.log()
         )
     }
 }

@@ -97,7 +97,7 @@ pub fn check(
 /// What is known of a bound relation that a query may read.
 enum Known {
     /// A relation with rows of its own.
-    Kept { stored: Stored, columns: Vec<(String, String)> },
+    Kept(Stored),
     View(ViewInfo),
     Lookup(Arc<LookupPlan>),
 }
@@ -206,7 +206,7 @@ impl Builder<'_> {
                 let columns = relation::visible_columns(relation);
                 if let Work::Source(plan) = &work {
                     self.check_start_query(plan);
-                    self.keep(name, plan.stored.clone(), columns.clone());
+                    self.keep(name, plan.stored.clone());
                 }
                 Some((columns, work))
             }
@@ -244,8 +244,8 @@ impl Builder<'_> {
         }
     }
 
-    fn keep(&mut self, name: &Ident, stored: Stored, columns: Vec<(String, String)>) {
-        self.known.insert(name.key(), Known::Kept { stored, columns });
+    fn keep(&mut self, name: &Ident, stored: Stored) {
+        self.known.insert(name.key(), Known::Kept(stored));
     }
 
     /// Binds the query that a WebSocket source starts its connections from.
@@ -282,10 +282,10 @@ impl Builder<'_> {
             name: name.name.clone(),
             columns: columns.clone(),
             layout: Layout::Passing,
-            visible: false,
+            visible: true,
         };
         let plan = self.derived(name, query, info, stored)?;
-        self.keep(name, plan.stored.clone(), columns.clone());
+        self.keep(name, plan.stored.clone());
         Some((columns, Work::Derived(plan)))
     }
 
@@ -299,7 +299,7 @@ impl Builder<'_> {
             visible: true,
         };
         let plan = self.derived(name, query, info, stored)?;
-        self.keep(name, plan.stored.clone(), columns.clone());
+        self.keep(name, plan.stored.clone());
         Some((columns, Work::Derived(plan)))
     }
 
@@ -437,7 +437,7 @@ impl Builder<'_> {
         let mut asks = false;
         for read in &parsed.reads {
             match self.known.get(&read.name.to_lowercase()) {
-                Some(Known::Kept { stored, .. }) => add_input(&mut feed, stored),
+                Some(Known::Kept(stored)) => add_input(&mut feed, stored),
                 Some(Known::View(view)) => {
                     for input in &view.feed.inputs {
                         add_input(&mut feed, &input.stored);
@@ -473,7 +473,7 @@ impl Builder<'_> {
         };
         shape::linear(tree, self.binder.aggregates(), &|name| {
             match self.known.get(&name.to_lowercase()) {
-                Some(Known::Kept { .. }) => true,
+                Some(Known::Kept(_)) => true,
                 Some(Known::View(view)) => !view.feed.inputs.is_empty(),
                 _ => false,
             }

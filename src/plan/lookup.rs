@@ -88,7 +88,7 @@ struct Site<'a> {
 impl Rewriter<'_> {
     fn node(&mut self, node: &mut Value, scope: &Scope) {
         let mut scope = scope.to_vec();
-        if let Some(entries) = node["cte_map"]["map"].as_array_mut() {
+        if let Some(Value::Array(entries)) = node.pointer_mut("/cte_map/map") {
             for entry in entries {
                 let body = if entry["value"].get("query_node").is_some() {
                     &mut entry["value"]["query_node"]
@@ -99,7 +99,7 @@ impl Rewriter<'_> {
                 scope.push(entry.clone());
             }
         }
-        if let Some(children) = node["children"].as_array_mut() {
+        if let Some(Value::Array(children)) = node.get_mut("children") {
             for child in children {
                 self.node(child, &scope);
             }

@@ -37,6 +37,17 @@ pub struct Node {
     pub work: Work,
 }
 
+impl Node {
+    /// Returns the plan of the relation this entity keeps: its own, or the one behind a sink.
+    pub fn derived(&self) -> Option<&DerivedPlan> {
+        match &self.work {
+            Work::Derived(plan) => Some(plan),
+            Work::Sink(plan) => plan.result.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 pub enum Work {
     Source(SourcePlan),
     Lookup(Arc<LookupPlan>),
@@ -60,7 +71,7 @@ pub struct SourcePlan {
 /// How the rows of a connector become the rows of the relation.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    /// A query over `arrow($1)` with the trigger as `$3` that gives the visible columns in order.
+    /// A query over `arrow($1)` with the trigger in microseconds as `$2` that gives the visible columns in order.
     pub rows_sql: String,
     /// What the connector fills.
     pub columns: Vec<Column>,
@@ -74,7 +85,7 @@ pub struct LookupPlan {
     pub connector: Arc<dyn LookupConnector>,
     pub params: Vec<Column>,
     pub columns: Vec<Column>,
-    /// A query over `arrow($1)`, which has the params, then the columns, with the trigger as `$2`; it
+    /// A query over `arrow($1)`, which has the params, then the columns, with the trigger in microseconds as `$2`; it
     /// gives params and columns, the generated ones computed, in the order of the declaration.
     pub answers_sql: String,
     /// Name and DuckDB type of each column the lookup has in a query: params first.

@@ -75,7 +75,7 @@ pub fn source(
         .filter(|column| column.generated.is_some() && is_not_null(relation, &column.name, column.not_null))
         .map(|column| column.name.name.clone())
         .collect();
-    let base = base_sql(&bound.declared.columns, 3);
+    let base = base_sql(&bound.declared.columns);
     let rows = bound.generated.over(&base, &name.name);
     Some(Work::Source(SourcePlan {
         connector: Arc::from(connector),
@@ -121,7 +121,7 @@ pub fn lookup(
         .chain(&bound.declared.columns)
         .cloned()
         .collect();
-    let rows = bound.generated.over(&base_sql(&all, 2), &name.name);
+    let rows = bound.generated.over(&base_sql(&all), &name.name);
     let list: Vec<String> = bound.visible.iter().map(|(name, _)| quote_ident(name)).collect();
     Some(Work::Lookup(Arc::new(LookupPlan {
         name: name.name.clone(),
@@ -199,8 +199,8 @@ fn is_not_null(relation: &Relation, name: &Ident, not_null: bool) -> bool {
     not_null || key.is_some_and(|key| key.columns.iter().any(|column| column.key() == name.key()))
 }
 
-/// Returns a query over `arrow($1)` with the columns cast to their types, and the trigger.
-fn base_sql(columns: &[Column], trigger_param: usize) -> String {
+/// Returns a query over `arrow($1)` with the columns cast to their types, and the trigger from `$2`.
+fn base_sql(columns: &[Column]) -> String {
     let columns: Vec<String> = (columns.iter())
         .map(|column| {
             let name = quote_ident(&column.name);
@@ -208,7 +208,7 @@ fn base_sql(columns: &[Column], trigger_param: usize) -> String {
         })
         .collect();
     format!(
-        "SELECT {}, ${trigger_param}::TIMESTAMP AS {TRIGGER} FROM arrow($1)",
+        "SELECT {}, make_timestamp($2::BIGINT) AS {TRIGGER} FROM arrow($1)",
         columns.join(", ")
     )
 }

@@ -28,7 +28,8 @@ pub(super) enum Auth {
     /// A header whose value never changes: basic, bearer, or an API key.
     Header(HeaderName, Secret),
     Param(String, Secret),
-    OAuth(Box<OAuth>),
+    /// OAuth 2.0.
+    ClientCredentials(Box<OAuth>),
     Hmac(Box<Hmac>),
 }
 
@@ -91,7 +92,7 @@ impl Auth {
             }),
             Some(Kind::ApiKey) => take_api_key(options, mask),
             Some(Kind::OAuth) => {
-                OAuth::take(options, mask).map(|oauth| Self::OAuth(Box::new(oauth)))
+                OAuth::take(options, mask).map(|oauth| Self::ClientCredentials(Box::new(oauth)))
             }
             Some(Kind::Hmac) => Hmac::take(options, mask).map(|hmac| Self::Hmac(Box::new(hmac))),
         };
@@ -104,7 +105,7 @@ impl Auth {
         match self {
             Self::None | Self::Param(..) => None,
             Self::Header(name, _) => Some(name),
-            Self::OAuth(_) => Some(&header::AUTHORIZATION),
+            Self::ClientCredentials(_) => Some(&header::AUTHORIZATION),
             Self::Hmac(hmac) => hmac.signature_header(),
         }
     }
@@ -113,8 +114,8 @@ impl Auth {
         matches!(self, Self::None)
     }
 
-    /// Adds what never changes or follows from the request alone. [`Auth::OAuth`] is left to the client,
-    /// which has to ask for a token first.
+    /// Adds what never changes or follows from the request alone. [`Auth::ClientCredentials`] is left to
+    /// the client, which has to ask for a token first.
     ///
     /// # Errors
     /// A value that no header can hold.
@@ -124,7 +125,7 @@ impl Auth {
         now: chrono::DateTime<chrono::Utc>,
     ) -> anyhow::Result<()> {
         match self {
-            Self::None | Self::OAuth(_) => Ok(()),
+            Self::None | Self::ClientCredentials(_) => Ok(()),
             Self::Header(name, value) => request.set_secret_header(name.clone(), value.expose()),
             Self::Param(name, value) => {
                 request.set_param(name, value.expose());

@@ -9,10 +9,12 @@
 use serde_json::{Map, Value};
 
 use super::encoding::percent;
+use super::shown::Mask;
 use super::template::{Piece, Template, value_text};
 use crate::batch::Column;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::options::{Options, Text};
+use crate::secret::Secret;
 
 /// A body as written; rendered once per request.
 #[derive(Clone, Debug)]
@@ -56,7 +58,13 @@ impl std::fmt::Debug for JsonTemplate {
 
 impl Body {
     /// Takes `json.*` and `body`; both is a fault. Also returns the key of the first, for messages.
-    pub fn take(options: &mut Options<'_>, params: &[Column], form: bool) -> Option<(Self, Span)> {
+    /// Secrets among them are added to the mask.
+    pub fn take(
+        options: &mut Options<'_>,
+        params: &[Column],
+        escape: Escape,
+        mask: &mut Mask,
+    ) -> Option<(Self, Span)> {
         let fields = options.prefixed("json.");
         let body_key = options.key_span("body");
         let raw = options.text("body");
@@ -67,8 +75,11 @@ impl Body {
                 .help("keep one of them");
             options.fault(fault);
         }
+        let texts = fields.iter().map(|(_, _, text)| text).chain(&raw);
+        for text in texts.filter(|text| text.secret) {
+            mask.hide(Secret::new(text.expose()));
+        }
         if let Some(raw) = raw {
-            let escape = if form { Escape::Form } else { Escape::Json };
             let template = or_faults(Template::of_option(&raw, params), options)?;
             return Some((Self::Raw { template, escape }, body_key?));
         }

@@ -166,7 +166,7 @@ impl Client {
         let mut token = None;
         let failed =
             |error: anyhow::Error| Failure::Failed(format!("{}: {error:#}", self.shown(request)));
-        if let Auth::OAuth(oauth) = &self.auth {
+        if let Auth::ClientCredentials(oauth) = &self.auth {
             let value = oauth.token(&self.wire, refused, context)?;
             let text = format!("Bearer {}", value.expose());
             signed

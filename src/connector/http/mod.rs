@@ -2,31 +2,37 @@
 //!
 //! A request is made of a [`request::RequestTemplate`], signed by [`auth::Auth`], sent and retried by
 //! [`client::Client`] over a [`wire::Wire`]; the three roles only say what to ask for and what to do with
-//! the answer. `ureq` is named nowhere else in the program.
+//! the answer.
 
 mod encoding;
 mod shown;
 
+mod template;
+
 mod body;
 mod request;
-mod template;
 
 mod auth;
 mod hmac;
 mod oauth;
 
-mod client;
 mod rate_limit;
 mod retry;
+
 mod wire;
 
+mod client;
+
+mod rows;
+
 mod link_header;
-mod lookup;
 mod pagination;
 mod position;
-mod rows;
-mod sink;
+
 mod source;
+
+mod lookup;
+mod sink;
 
 #[cfg(test)]
 mod tests;

@@ -106,6 +106,6 @@ mod tests {
         for (early, late) in gone.iter().zip(&gone[3..]) {
             assert!(*late - *early >= Duration::from_secs(2), "{gone:?}");
         }
-        assert_eq!(gone[..3], [step * 0, step, step * 2]);
+        assert_eq!(gone[..3], [Duration::ZERO, step, step * 2]);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::http::{HeaderName, HeaderValue, Method, header};
 use url::Url;
 
-use super::body::{Body, or_faults};
+use super::body::{Body, Escape, or_faults};
 use super::encoding::percent;
 use super::shown::Mask;
 use super::template::Template;
@@ -175,7 +175,7 @@ impl RequestTemplate {
             Role::Write => Method::POST,
         });
         let body = match role {
-            Role::Read => take_body(options, declared, &headers, &method),
+            Role::Read => take_body(options, declared, (&method, &headers), mask),
             Role::Write => {
                 if let Some(span) = method_key.filter(|_| method == Method::GET) {
                     let fault = Diagnostic::new(span, "a sink cannot write with GET");
@@ -218,7 +218,7 @@ impl RequestTemplate {
 
     /// Returns the origin of every URL this makes, as a URL without path.
     pub fn base(&self) -> &Url {
-        &self.url.sample
+        &self.url.base
     }
 
     /// Makes a request with one value per declared param.
@@ -358,8 +358,8 @@ fn take_params(
 fn take_body(
     options: &mut Options<'_>,
     declared: &[Column],
-    headers: &[(HeaderName, Template)],
-    method: &Method,
+    (method, headers): (&Method, &[(HeaderName, Template)]),
+    mask: &mut Mask,
 ) -> Option<Body> {
     let content_type = headers
         .iter()
@@ -371,7 +371,8 @@ fn take_body(
     let form = content_type
         .as_ref()
         .is_some_and(|kind| kind.contains("x-www-form-urlencoded"));
-    let (body, key) = Body::take(options, declared, form)?;
+    let escape = if form { Escape::Form } else { Escape::Json };
+    let (body, key) = Body::take(options, declared, escape, mask)?;
     if *method == Method::GET {
         let fault = Diagnostic::new(key, "a GET request carries no body");
         options.fault(fault.help("add `method = 'POST'` (or PUT, PATCH, DELETE)"));
@@ -391,9 +392,9 @@ fn take_body(
 #[derive(Debug)]
 struct UrlTemplate {
     template: Template,
-    /// The URL with `x` in the place of each param: for the origin, which has no params.
-    sample: Url,
-    /// How many segments of the sample's path are `.` or `..`.
+    /// The origin, which has no params: the URL without path and query.
+    base: Url,
+    /// How many segments of the written path are `.` or `..`.
     dot_segments: usize,
 }
 
@@ -438,9 +439,12 @@ impl UrlTemplate {
                 "leave it out",
             ));
         }
+        let mut base = sample;
+        base.set_path("");
+        base.set_query(None);
         Ok(Self {
             template,
-            sample,
+            base,
             dot_segments,
         })
     }

@@ -173,3 +173,36 @@ fn a_refused_token_twice_is_an_error_that_does_not_show_it() {
     );
     assert_eq!(server.seen().len(), 4);
 }
+
+#[test]
+fn many_threads_ask_for_one_token_and_share_one_rate() {
+    let server = Server::start(|_, seen| match seen.target.as_str() {
+        "/token" => ok("{\"access_token\":\"t\"}").stalled(std::time::Duration::from_millis(50)),
+        _ => ok(rows([1])),
+    });
+    let lookup = super::lookup::lookup(&format!(
+        "url = '{0}/$symbol/$n', auth.type = 'oauth2', auth.token_url = '{0}/token', auth.client_id = 'me', \
+         auth.client_secret = SECRET token, rate_limit = '5/200ms'",
+        server.url
+    ));
+    let lookup = lookup.unwrap_or_else(|faults| panic!("{faults}"));
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let lookup = &lookup;
+            scope.spawn(move || {
+                let (context, _) = testing::context();
+                let params = [serde_json::json!("a"), serde_json::json!(number)];
+                lookup.request(&params, super::tick(0), &context).unwrap();
+            });
+        }
+    });
+    let targets = server.targets();
+    assert_eq!(
+        targets.iter().filter(|target| *target == "/token").count(),
+        1
+    );
+    assert_eq!(targets.len(), 9);
+    // Nine requests at five per window take part of a second one.
+    assert!(start.elapsed() >= std::time::Duration::from_millis(200));
+}

@@ -2,6 +2,8 @@
 
 use super::lookup::lookup;
 use crate::batch::datatypes::DataType;
+use crate::connector::http::client::Client;
+use crate::connector::http::request::Role;
 use crate::connector::http::{HTTP, LOOKUP_HTTP};
 use crate::connector::testing::{self, assert_fault};
 
@@ -221,4 +223,13 @@ fn all_faults_are_reported_at_once() {
             "unknown option `colour`",
         ],
     );
+}
+
+#[test]
+fn nothing_secret_is_shown_by_debug() {
+    let with = "url = 'http://h/p?api_key=s3cr3t', method = 'POST', params.k = SECRET token, headers.K = SECRET token, \
+                json.k = SECRET token, auth.type = 'bearer', auth.token = SECRET token";
+    let client = testing::take(with, |options| Client::take(options, &[], Role::Read, 1)).unwrap();
+    let shown = format!("{client:?}");
+    assert!(!shown.contains("s3cr3t"), "{shown}");
 }

@@ -113,6 +113,18 @@ fn a_4xx_fails_at_once_with_the_beginning_of_its_body() {
 }
 
 #[test]
+fn what_the_server_repeats_of_a_secret_is_hidden() {
+    let (error, _) = fails(
+        || reply(400, &[], "bad token s3cr3t"),
+        "method = 'POST', json.token = SECRET token, params.t = SECRET token",
+    );
+    assert!(
+        error.contains("?t=***: status 400 Bad Request: bad token ***"),
+        "{error}"
+    );
+}
+
+#[test]
 fn codes_can_be_chosen() {
     let (_, requests) = fails(
         || reply(404, &[], ""),

@@ -1,0 +1,155 @@
+//! `omlsp run`: validate, bring the state in line, run until the end or a signal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::state_dir::{self, StateDir};
+use super::{Outcome, load};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Database, Ledger};
+use crate::options::parse_duration;
+use crate::runtime::{Ended, RunOptions, Runtime, Shared, state};
+
+/// Run a pipeline
+///
+/// Everything is validated before anything starts. SIGINT and SIGTERM stop the sources, let everything
+/// drain and commit; a second signal ends at once, and nothing that was committed is lost.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  omlsp run pipelines/\n  omlsp run --once --ephemeral prices.sql | jq .\n  omlsp run --state-dir /var/lib/omlsp --for 1h pipelines/")]
+pub struct Arguments {
+    /// Files, or folders whose .sql files form one pipeline
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    state: state_dir::Arguments,
+    /// Keep everything in memory
+    #[arg(long, conflicts_with_all = ["replace", "plan"])]
+    ephemeral: bool,
+    /// Poll every scheduled source once, read those that end to their end, write everything out, exit
+    #[arg(long)]
+    once: bool,
+    /// Stop after this time, such as 90s or 2h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    run_for: Option<Duration>,
+    /// Rebuild entities whose definition has changed, and what depends on them
+    #[arg(long)]
+    replace: bool,
+    /// Print what would be created, resumed, replaced and dropped, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// How long to drain after a signal
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    drain_timeout: Duration,
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 500ms, 90s, 5m or 1h".to_owned())
+}
+
+/// # Errors
+/// Files that cannot be read, a state directory that is not ours to use.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    init_log(arguments.log_format);
+    let loaded = load::load(&arguments.paths)?;
+    let mut faults = loaded.checked.faults;
+    faults.extend(loaded.catalog.commands.iter().map(|command| {
+        Diagnostic::new(command.span, "a pipeline file only defines entities")
+            .help("run this statement with `omlsp sql`")
+    }));
+    let plan = match loaded.checked.plan {
+        Some(plan) if faults.is_empty() => plan,
+        _ => {
+            load::print_faults(&loaded.sources, &faults);
+            return Ok(Outcome::Failed);
+        }
+    };
+    let owned = if arguments.ephemeral { None } else { Some(StateDir::own(&arguments.state)?) };
+    let database = Database::open(owned.as_ref().map(StateDir::database).as_deref())?;
+    let session = database.session()?;
+    Ledger::new(&session).prepare()?;
+    let steps = state::compare(&session, &plan, arguments.replace)?;
+    if arguments.plan {
+        print!("{}", steps.render());
+        return Ok(Outcome::Done);
+    }
+    state::apply(&session, &plan, &steps)?;
+    drop(session);
+    let clock = Arc::new(chrono::Utc::now);
+    let shared = Arc::new(Shared::new(database, plan.secrets.clone(), clock)?);
+    let options = RunOptions {
+        once: arguments.once,
+        drain_timeout: arguments.drain_timeout,
+    };
+    let runtime = Runtime::new(shared, plan, options)?;
+    runtime.start()?;
+    tracing::info!(entities = runtime.plan().nodes.len(), "running");
+    let ended = runtime.run(interrupted(arguments.run_for)?);
+    let failed = ended == Ended::Badly || (arguments.once && runtime.shared.board.errors() > 0);
+    tracing::info!("stopped");
+    Ok(if failed { Outcome::Failed } else { Outcome::Done })
+}
+
+/// Ends at the first signal or after the given time. From then on a signal ends the process at once.
+fn interrupted(run_for: Option<Duration>) -> anyhow::Result<impl Future<Output = ()>> {
+    let (send, receive) = async_channel::bounded::<()>(1);
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                // What is committed is safe; 128 + the signal's number is what a shell would say.
+                std::process::exit(128 + signal);
+            }
+            tracing::info!("stopping; a second signal ends at once");
+            if send.try_send(()).is_err() {
+                tracing::debug!("the run had already ended");
+            }
+        }
+    })?;
+    Ok(async move {
+        let signal = async {
+            if receive.recv().await.is_err() {
+                smol::future::pending::<()>().await;
+            }
+        };
+        let timer = async {
+            match run_for {
+                Some(run_for) => {
+                    smol::Timer::after(run_for).await;
+                }
+                None => smol::future::pending().await,
+            }
+        };
+        smol::future::or(signal, timer).await;
+    })
+}
+
+/// Sends the log to stderr, filtered as `RUST_LOG` says.
+fn init_log(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    // The HTTP client's own trace would show whole URLs, secrets included.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let capped = ["ureq=info", "ureq_proto=info", "rustls=info"];
+    let filter = capped.iter().fold(filter, |filter, directive| {
+        filter.add_directive(directive.parse().expect("the directives are well formed"))
+    });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if let Err(error) = set {
+        eprintln!("the log cannot be set up: {error}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The state directory: where it is, and who owns it.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// The directory used when none is named.
+const DEFAULT: &str = ".omlsp";
+
+/// Where the state is.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The state directory; without a value, or without the option and OMLSP_STATE_DIR, `.omlsp`
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT)]
+    state_dir: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub fn path(&self) -> PathBuf {
+        let given = self.state_dir.clone();
+        given
+            .or_else(|| std::env::var_os("OMLSP_STATE_DIR").map(PathBuf::from))
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or_else(|| PathBuf::from(DEFAULT))
+    }
+}
+
+/// A state directory that this process owns, until it is dropped or the process ends in any way: the
+/// lock is the system's, so a killed owner leaves none behind.
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory if need be and takes its lock.
+    ///
+    /// # Errors
+    /// Another process owns it (named by its id), or the directory cannot be written.
+    pub fn own(arguments: &Arguments) -> anyhow::Result<Self> {
+        let path = arguments.path();
+        create_private(&path)
+            .with_context(|| format!("cannot create the state directory `{}`", path.display()))?;
+        let lock_path = path.join("owner");
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .with_context(|| format!("cannot write to the state directory `{}`", path.display()))?;
+        if lock.try_lock().is_err() {
+            let owner = owner(&path).map_or_else(String::new, |id| format!(" (process {id})"));
+            anyhow::bail!(
+                "the state directory `{}` is in use by another omlsp{owner}; stop it, or choose another --state-dir",
+                path.display()
+            );
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Returns the path of the database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("state.duckdb")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Returns the process id that the owner of a directory wrote down.
+pub fn owner(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    File::open(path.join("owner")).ok()?.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

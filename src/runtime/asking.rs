@@ -1,0 +1,334 @@
+//! Asks lookups: the distinct params of a piece, some at a time, with a cache, answers into a table.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::reading::{Piece, borrowed, inserted_of};
+use super::shared::Shared;
+use crate::batch::array::{ArrayRef, UInt64Array};
+use crate::batch::{Decoded, RecordBatch, compute, datatypes};
+use crate::connector::{CacheLimits, Context, OnError, Stop, Stopped};
+use crate::engine::{Session, SqlFault};
+use crate::plan::{Feed, LookupPlan, LookupStep};
+
+/// Asks the lookups of one feed, in order.
+pub struct Asker {
+    shared: Arc<Shared>,
+    entity: String,
+    context: Context,
+    steps: Vec<Prepared>,
+}
+
+struct Prepared {
+    step: LookupStep,
+    params_sql: String,
+    cache: Option<Cache>,
+}
+
+/// A tuple of params to ask for, and which row of the params' batch it is.
+struct Question {
+    row: usize,
+    values: Vec<Value>,
+}
+
+impl Asker {
+    pub fn new(shared: &Arc<Shared>, entity: &str, feed: &Feed, stop: &Stop) -> Self {
+        let prepare = |step: &LookupStep| Prepared {
+            params_sql: inserted_of(feed, &step.params_sql, 1),
+            cache: step.lookup.connector.limits().cache.map(Cache::new),
+            step: step.clone(),
+        };
+        Self {
+            context: shared.context(entity, stop),
+            shared: Arc::clone(shared),
+            entity: entity.to_owned(),
+            steps: feed.lookups.iter().map(prepare).collect(),
+        }
+    }
+
+    /// Asks for everything a piece needs; the answers stand in the session's temporary tables afterwards.
+    ///
+    /// # Errors
+    /// A request failed under `lookup.on_error = 'fail'`, the signal to stop, or DuckDB's own.
+    pub fn ask(&mut self, session: &Session, piece: &Piece) -> anyhow::Result<()> {
+        let ranges = piece.params();
+        let trigger = DateTime::from_timestamp_micros(piece.trigger_us).unwrap_or_default();
+        for prepared in &mut self.steps {
+            let params = session.query(&prepared.params_sql, &borrowed(&ranges))?;
+            let of = Asking {
+                shared: &self.shared,
+                entity: &self.entity,
+                context: &self.context,
+                lookup: &prepared.step.lookup,
+                trigger,
+            };
+            of.answer(session, &params, &prepared.step.answers, prepared.cache.as_mut())?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks one lookup for the params of one batch, and puts the answers into the session's temporary table
+/// `answers`.
+pub struct Asking<'a> {
+    pub shared: &'a Arc<Shared>,
+    pub entity: &'a str,
+    pub context: &'a Context,
+    pub lookup: &'a LookupPlan,
+    pub trigger: DateTime<Utc>,
+}
+
+impl Asking<'_> {
+    /// # Errors
+    /// As [`Asker::ask`].
+    pub fn answer(
+        &self,
+        session: &Session,
+        params: &RecordBatch,
+        answers: &str,
+        mut cache: Option<&mut Cache>,
+    ) -> anyhow::Result<()> {
+        let questions = questions(params)?;
+        let now = Instant::now();
+        let mut parts: Vec<RecordBatch> = Vec::new();
+        let mut open = Vec::new();
+        for question in questions {
+            match cache.as_mut().and_then(|cache| cache.get(&question.values, now)) {
+                Some(rows) => parts.push(self.with_params(params, question.row, &rows)?),
+                None => open.push(question),
+            }
+        }
+        for (question, decoded) in self.request_all(open)? {
+            let rows = self.accepted(decoded)?;
+            parts.push(self.with_params(params, question.row, &rows)?);
+            if let Some(cache) = cache.as_mut() {
+                cache.put(question.values, rows, now);
+            }
+        }
+        self.fill(session, answers, &parts)
+    }
+
+    /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
+    fn request_all(&self, questions: Vec<Question>) -> anyhow::Result<Vec<(Question, Decoded)>> {
+        let limits = self.lookup.connector.limits();
+        let next = AtomicUsize::new(0);
+        let answers: Mutex<Vec<Option<anyhow::Result<Decoded>>>> =
+            Mutex::new(questions.iter().map(|_| None).collect());
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(question) = questions.get(index) else {
+                    return;
+                };
+                let answer = match self.context.stop.check() {
+                    Ok(()) => self.lookup.connector.request(&question.values, self.trigger, self.context),
+                    Err(stopped) => Err(stopped.into()),
+                };
+                let failed = answer.is_err() && limits.fail;
+                answers.lock().expect("no panic happens under this lock")[index] = Some(answer);
+                if failed {
+                    // The others would be asked again anyway.
+                    next.store(questions.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        let threads = limits.concurrency.min(questions.len());
+        if threads <= 1 {
+            work();
+        } else {
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(work);
+                }
+            });
+        }
+        let answers = answers.into_inner().expect("no panic happens under this lock");
+        let mut all = Vec::with_capacity(questions.len());
+        for (question, answer) in questions.into_iter().zip(answers) {
+            match answer {
+                Some(Ok(decoded)) => all.push((question, decoded)),
+                Some(Err(error)) if limits.fail || error.is::<Stopped>() => return Err(error),
+                Some(Err(error)) => {
+                    let payload = Value::Array(question.values.clone()).to_string();
+                    self.shared.note_error(&self.lookup.name, "lookup", &error, Some(payload));
+                }
+                None => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sets rows that do not fit aside.
+    fn accepted(&self, decoded: Decoded) -> anyhow::Result<RecordBatch> {
+        let limits = self.lookup.connector.limits();
+        for reject in decoded.rejects {
+            match limits.on_error {
+                OnError::Fail => anyhow::bail!("a row of `{}` does not fit: {}", self.lookup.name, reject.message),
+                OnError::Skip => {}
+                OnError::DeadLetter => {
+                    let message = self.shared.mask(&reject.message);
+                    self.shared.record(&self.lookup.name, "decode", message, Some(reject.payload));
+                }
+            }
+        }
+        Ok(decoded.rows)
+    }
+
+    /// Puts the params that were asked for in front of each row of their answer.
+    fn with_params(&self, params: &RecordBatch, row: usize, rows: &RecordBatch) -> anyhow::Result<RecordBatch> {
+        let indices = repeated(row, rows.num_rows());
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for column in params.columns() {
+            columns.push(compute::take(column.as_ref(), &indices, None)?);
+        }
+        columns.extend(rows.columns().iter().cloned());
+        Ok(RecordBatch::try_new(self.schema(params.schema_ref()), columns)?)
+    }
+
+    fn schema(&self, params: &crate::batch::Schema) -> crate::batch::Schema {
+        let columns = (self.lookup.columns.iter())
+            .map(|column| Arc::new(datatypes::Field::new(&column.name, column.arrow.clone(), true)));
+        let fields: Vec<Arc<datatypes::Field>> = params.fields().iter().cloned().chain(columns).collect();
+        Arc::new(datatypes::Schema::new(fields))
+    }
+
+    /// Writes the answers with their generated columns; a row whose columns cannot be computed is set
+    /// aside.
+    fn fill(&self, session: &Session, answers: &str, parts: &[RecordBatch]) -> anyhow::Result<()> {
+        let table = crate::sql::quote_ident(answers);
+        let trigger_us = self.trigger.timestamp_micros();
+        let columns: Vec<String> = (self.lookup.visible.iter())
+            .map(|(name, sql_type)| format!("{} {sql_type}", crate::sql::quote_ident(name)))
+            .collect();
+        session.execute_batch(&format!("CREATE OR REPLACE TEMP TABLE {table} ({})", columns.join(", ")))?;
+        let Some(first) = parts.first() else {
+            return Ok(());
+        };
+        let sql = format!("INSERT INTO temp.{table} {}", self.lookup.answers_sql);
+        let all = compute::concat_batches(first.schema_ref(), parts)?;
+        let mut open = vec![all];
+        while let Some(part) = open.pop() {
+            if part.num_rows() == 0 {
+                continue;
+            }
+            let Err(error) = session.execute_over(&sql, &part, &[&trigger_us]) else {
+                continue;
+            };
+            let of_rows = error.downcast_ref::<SqlFault>().is_some_and(SqlFault::is_of_rows);
+            match (of_rows, part.num_rows()) {
+                (false, _) => return Err(error),
+                (true, 1) => self.shared.note_error(&self.lookup.name, "decode", &error, None),
+                (true, count) => {
+                    open.push(part.slice(count / 2, count - count / 2));
+                    open.push(part.slice(0, count / 2));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn repeated(row: usize, count: usize) -> UInt64Array {
+    let row = u64::try_from(row).expect("a batch has fewer than 2^64 rows");
+    UInt64Array::from(vec![row; count])
+}
+
+/// Returns the tuples without NULL: a row that lacks a param has no answer.
+fn questions(params: &RecordBatch) -> anyhow::Result<Vec<Question>> {
+    let mut lines = Vec::new();
+    crate::format::JsonEncoder::new(params.schema_ref(), &[])?.encode_lines(params, &mut lines)?;
+    let mut questions = Vec::new();
+    let texts = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for (row, line) in texts.enumerate() {
+        let object: serde_json::Map<String, Value> = serde_json::from_slice(line)?;
+        let values: Vec<Value> = object.into_iter().map(|(_, value)| value).collect();
+        if !values.contains(&Value::Null) {
+            questions.push(Question { row, values });
+        }
+    }
+    Ok(questions)
+}
+
+/// Answers that are kept for a while, the least recently used given up first.
+pub struct Cache {
+    limits: CacheLimits,
+    answers: HashMap<String, Kept>,
+    /// Rows kept, an empty answer counted as one.
+    rows: usize,
+    clock: u64,
+}
+
+struct Kept {
+    rows: RecordBatch,
+    asked: Instant,
+    used: u64,
+}
+
+impl Cache {
+    pub fn new(limits: CacheLimits) -> Self {
+        Self {
+            limits,
+            answers: HashMap::new(),
+            rows: 0,
+            clock: 0,
+        }
+    }
+
+    fn get(&mut self, values: &[Value], now: Instant) -> Option<RecordBatch> {
+        let key = key_of(values);
+        let kept = self.answers.get_mut(&key)?;
+        if now.duration_since(kept.asked) >= self.limits.ttl {
+            let kept = self.answers.remove(&key)?;
+            self.rows -= kept.rows.num_rows().max(1);
+            return None;
+        }
+        self.clock += 1;
+        kept.used = self.clock;
+        Some(kept.rows.clone())
+    }
+
+    fn put(&mut self, values: Vec<Value>, rows: RecordBatch, now: Instant) {
+        let size = rows.num_rows().max(1);
+        if (rows.num_rows() == 0 && !self.limits.missing) || size > self.limits.rows_max {
+            return;
+        }
+        self.clock += 1;
+        let kept = Kept {
+            rows,
+            asked: now,
+            used: self.clock,
+        };
+        if let Some(old) = self.answers.insert(key_of(&values), kept) {
+            self.rows -= old.rows.num_rows().max(1);
+        }
+        self.rows += size;
+        if self.rows > self.limits.rows_max {
+            self.shrink();
+        }
+    }
+
+    /// Gives up the least recently used answers until a tenth is free, so that it happens rarely.
+    fn shrink(&mut self) {
+        let mut by_use: Vec<(u64, String)> =
+            self.answers.iter().map(|(key, kept)| (kept.used, key.clone())).collect();
+        by_use.sort_unstable();
+        let rows_goal = self.limits.rows_max - self.limits.rows_max / 10;
+        for (_, key) in by_use {
+            if self.rows <= rows_goal {
+                break;
+            }
+            if let Some(kept) = self.answers.remove(&key) {
+                self.rows -= kept.rows.num_rows().max(1);
+            }
+        }
+    }
+}
+
+fn key_of(values: &[Value]) -> String {
+    Value::Array(values.to_vec()).to_string()
+}

@@ -1,0 +1,198 @@
+//! The loop of a consumer: take what is there, wait for the bell, try again after a failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::Receiver;
+
+use super::backoff::Backoff;
+use super::derived::Derived;
+use super::door::{Door, Kind};
+use super::shared::Shared;
+use super::sink::Sink;
+use super::status::State;
+use super::step::{Progress, Step};
+use super::stream::Stream;
+use crate::connector::{Stop, Stopped};
+use crate::plan::Node;
+
+/// How often a sink that holds rows back is asked whether it is time to let them go.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Which part of an entity a consumer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The kept relation, of a view or behind a sink.
+    Relation,
+    Sink,
+}
+
+/// What one consumer needs.
+pub struct Consumer {
+    pub shared: Arc<Shared>,
+    pub door: Door,
+    pub node: Arc<Node>,
+    pub part: Part,
+    pub inputs: Vec<Arc<Stream>>,
+    /// The stream it makes, if it is a relation.
+    pub stream: Option<Arc<Stream>>,
+    pub inbox: Receiver<()>,
+    /// Given when the time to drain is over.
+    pub stop: Stop,
+    /// End at the first failure that lasts, instead of trying for ever.
+    pub once: bool,
+}
+
+/// The failures in a row after which a run that ends by itself gives up.
+const FAILURES_MAX: u32 = 5;
+
+impl Consumer {
+    /// The name under which it reads and is known.
+    fn name(&self) -> &str {
+        match self.part {
+            Part::Relation => self.node.derived().map_or(&self.node.name, |plan| &plan.stored.name),
+            Part::Sink => &self.node.name,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.part {
+            Part::Relation => match self.node.derived() {
+                Some(plan) if plan.feed.lookups.is_empty() => Kind::Engine,
+                _ => Kind::Outside,
+            },
+            Part::Sink => Kind::Outside,
+        }
+    }
+
+    /// Runs until its inputs have ended and everything is taken; returns false if it gave up.
+    pub async fn run(self) -> bool {
+        let name = self.name().to_owned();
+        let status = self.shared.board.status(&name);
+        status.set_state(State::Running);
+        let mut ended = false;
+        let mut step = None;
+        let mut failures = 0;
+        let mut backoff = Backoff::new();
+        let ok = loop {
+            match self.work(&mut step, ended).await {
+                Ok(()) => {
+                    failures = 0;
+                    backoff.reset();
+                    if ended {
+                        break true;
+                    }
+                    ended = self.wait().await;
+                }
+                Err(error) if error.is::<Stopped>() => break false,
+                Err(error) => {
+                    self.shared.note_error(&name, self.stage(), &error, None);
+                    failures += 1;
+                    if self.stop.is_stopped() || (self.once && failures >= FAILURES_MAX) || is_final(&error) {
+                        break false;
+                    }
+                    smol::Timer::after(backoff.next()).await;
+                }
+            }
+        };
+        if let Some(stream) = &self.stream {
+            stream.close();
+        }
+        status.set_state(if ok { State::Finished } else { State::Failed });
+        ok
+    }
+
+    fn stage(&self) -> &'static str {
+        match self.part {
+            Part::Relation => "maintain",
+            Part::Sink => "write",
+        }
+    }
+
+    /// Waits for the bell, a second at most for a sink; returns true once all inputs have ended.
+    async fn wait(&self) -> bool {
+        let bell = async { self.inbox.recv().await.is_err() };
+        match self.part {
+            Part::Relation => bell.await,
+            Part::Sink => {
+                let timer = async {
+                    smol::Timer::after(FLUSH_INTERVAL).await;
+                    false
+                };
+                smol::future::or(bell, timer).await
+            }
+        }
+    }
+
+    /// Takes everything there is, in one call through the door. After a failure the step is gone: the next
+    /// one is made from the state.
+    async fn work(&self, step: &mut Option<Box<dyn Step>>, ended: bool) -> anyhow::Result<()> {
+        let taken = step.take();
+        let (shared, node, part) = (Arc::clone(&self.shared), Arc::clone(&self.node), self.part);
+        let (inputs, stream, stop) = (self.inputs.clone(), self.stream.clone(), self.stop.clone());
+        let name = self.name().to_owned();
+        let work = move || -> anyhow::Result<Box<dyn Step>> {
+            let mut step = match taken {
+                Some(step) => step,
+                None => open(&shared, &node, part, inputs, stream, &stop)?,
+            };
+            match drain(step.as_mut(), &shared, &name, &stop, ended) {
+                Ok(()) => Ok(step),
+                Err(error) => {
+                    step.failing();
+                    Err(error)
+                }
+            }
+        };
+        *step = Some(self.door.run(self.kind(), work).await??);
+        Ok(())
+    }
+}
+
+fn open(
+    shared: &Arc<Shared>,
+    node: &Arc<Node>,
+    part: Part,
+    inputs: Vec<Arc<Stream>>,
+    stream: Option<Arc<Stream>>,
+    stop: &Stop,
+) -> anyhow::Result<Box<dyn Step>> {
+    match (part, stream) {
+        (Part::Relation, Some(stream)) => Ok(Box::new(Derived::new(shared, node, &stream, inputs, stop)?)),
+        (Part::Relation, None) => anyhow::bail!("a relation has no stream"),
+        (Part::Sink, _) => {
+            let context = shared.context(&node.name, stop);
+            Ok(Box::new(Sink::new(shared, node, inputs, context)?))
+        }
+    }
+}
+
+/// Steps until there is nothing more to take.
+fn drain(
+    step: &mut dyn Step,
+    shared: &Shared,
+    name: &str,
+    stop: &Stop,
+    ended: bool,
+) -> anyhow::Result<()> {
+    loop {
+        stop.check()?;
+        if step.step()? == Progress::Idle {
+            break;
+        }
+        shared.note_success(name);
+    }
+    if ended {
+        step.flush(true)?;
+    }
+    Ok(())
+}
+
+/// Says whether trying again cannot help: nobody reads our stdout any more.
+fn is_final(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,190 @@
+//! A kept relation that follows its inputs: a materialized view, a view with lookups, a sink's result.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::asking::Asker;
+use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
+use super::shared::Shared;
+use super::step::{Progress, Step};
+use super::stream::{BatchNote, Stream};
+use crate::connector::Stop;
+use crate::engine::{Layout, Ledger, Param, Session, Stamp, apply_changes, replace_all};
+use crate::plan::{DerivedPlan, Maintenance, Node};
+
+/// Takes pieces of its inputs, one transaction each.
+pub struct Derived {
+    name: String,
+    shared: Arc<Shared>,
+    session: Session,
+    node: Arc<Node>,
+    stream: Arc<Stream>,
+    reading: Reading,
+    asker: Asker,
+    append_sql: String,
+    /// A relation without inputs is evaluated once.
+    evaluated: bool,
+}
+
+impl Derived {
+    /// # Errors
+    /// DuckDB's own.
+    pub fn new(
+        shared: &Arc<Shared>,
+        node: &Arc<Node>,
+        stream: &Arc<Stream>,
+        inputs: Vec<Arc<Stream>>,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let session = shared.database.session()?;
+        let plan = node.derived().expect("a relation's node is made of its plan");
+        let name = plan.stored.name.clone();
+        let rows = inserted_of(&plan.feed, &plan.feed.query, 3);
+        Ok(Self {
+            reading: Reading::new(&name, inputs, &session)?,
+            asker: Asker::new(shared, &name, &plan.feed, stop),
+            append_sql: plan.stored.append_sql(&rows, 1, 2),
+            shared: Arc::clone(shared),
+            session,
+            node: Arc::clone(node),
+            stream: Arc::clone(stream),
+            name,
+            evaluated: false,
+        })
+    }
+
+    fn plan(&self) -> &DerivedPlan {
+        self.node.derived().expect("a relation's node is made of its plan")
+    }
+
+    fn linear(&mut self) -> anyhow::Result<Progress> {
+        // Answers are asked for with the trigger of one batch.
+        let batches_max = if self.plan().feed.lookups.is_empty() { usize::MAX } else { 1 };
+        let Some(piece) = self.reading.next_piece(&self.session, batches_max)? else {
+            return Ok(Progress::Idle);
+        };
+        self.asker.ask(&self.session, &piece)?;
+        let stamp = self.stamp(&piece);
+        let changed = self.session.transaction(|session| {
+            let changed = match self.plan().stored.layout {
+                Layout::Changing => self.change(session, &piece, stamp)?,
+                Layout::Append | Layout::Passing => self.append(session, &piece, stamp)?,
+            };
+            self.finish(session, &piece, stamp, changed)?;
+            Ok(changed)
+        })?;
+        self.reading.take(&piece);
+        self.committed(changed, piece.row_count(), stamp);
+        Ok(Progress::More)
+    }
+
+    fn stamp(&self, piece: &Piece) -> Stamp {
+        Stamp {
+            seq: self.stream.head() + 1,
+            trigger_us: piece.trigger_us,
+        }
+    }
+
+    fn append(&self, session: &Session, piece: &Piece, stamp: Stamp) -> anyhow::Result<usize> {
+        let mut params = vec![i64::try_from(stamp.seq)?, stamp.trigger_us];
+        params.extend(piece.params());
+        session.execute(&self.append_sql, &borrowed(&params))
+    }
+
+    fn change(&self, session: &Session, piece: &Piece, stamp: Stamp) -> anyhow::Result<usize> {
+        let (plan, ranges) = (self.plan(), piece.params());
+        let feed = &plan.feed;
+        let params: Vec<&dyn Param> = borrowed(&ranges);
+        let columns = plan.stored.column_list();
+        for (table, rows) in [
+            ("excess", deleted_of(feed, &feed.query, 1)),
+            ("come", inserted_of(feed, &feed.query, 1)),
+        ] {
+            let sql = format!("CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({rows})");
+            session.execute(&sql, &params)?;
+        }
+        let change = apply_changes(session, &plan.stored, stamp)?;
+        Ok(change.deleted + change.inserted)
+    }
+
+    fn finish(&self, session: &Session, piece: &Piece, stamp: Stamp, changed: usize) -> anyhow::Result<()> {
+        if changed > 0 {
+            Ledger::new(session).advance(&self.name, stamp.seq, None)?;
+        }
+        let ends: Vec<u64> = piece.ranges.iter().map(|(_, end)| *end).collect();
+        self.reading.write_positions(session, &ends)
+    }
+
+    fn committed(&mut self, changed: usize, rows_in: u64, stamp: Stamp) {
+        self.reading.tell();
+        let rows = u64::try_from(changed).unwrap_or(u64::MAX);
+        let status = self.shared.board.status(&self.name);
+        status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
+        status.rows_out.fetch_add(rows, Ordering::Relaxed);
+        status.batches.fetch_add(1, Ordering::Relaxed);
+        if changed > 0 {
+            self.stream.advance(BatchNote {
+                seq: stamp.seq,
+                rows,
+                trigger_us: stamp.trigger_us,
+            });
+        }
+    }
+
+    /// Evaluates the query over everything and applies the difference.
+    fn recompute(&mut self) -> anyhow::Result<Progress> {
+        let behind = (self.reading.inputs.iter())
+            .any(|input| input.position.is_none() || input.stream.head() > input.position.unwrap_or(0));
+        if !behind && self.evaluated {
+            return Ok(Progress::Idle);
+        }
+        let stamp = Stamp {
+            seq: self.stream.head() + 1,
+            trigger_us: self.shared.now().timestamp_micros(),
+        };
+        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.plan().feed.all_sql());
+        let (changed, heads) = self.session.transaction(|session| {
+            let ledger = Ledger::new(session);
+            let mut heads = Vec::new();
+            for input in &self.reading.inputs {
+                heads.push(ledger.stream(&input.stream.stored.name)?.head);
+            }
+            session.execute(&sql, &[])?;
+            let change = replace_all(session, &self.plan().stored, stamp)?;
+            let changed = change.deleted + change.inserted;
+            if changed > 0 {
+                ledger.advance(&self.name, stamp.seq, None)?;
+            }
+            self.reading.write_positions(session, &heads)?;
+            Ok((changed, heads))
+        })?;
+        self.evaluated = true;
+        let piece = Piece {
+            ranges: (self.reading.positions().into_iter()).zip(heads).collect(),
+            rows: vec![0; self.reading.inputs.len()],
+            trigger_us: stamp.trigger_us,
+        };
+        self.reading.take(&piece);
+        self.committed(changed, 0, stamp);
+        Ok(Progress::More)
+    }
+}
+
+impl Step for Derived {
+    fn step(&mut self) -> anyhow::Result<Progress> {
+        match self.plan().maintenance {
+            Maintenance::Recompute { .. } => self.recompute(),
+            // Its first rows are the content of its input, for which there is no log.
+            Maintenance::Linear if self.reading.needs_content() => self.recompute(),
+            Maintenance::Linear => self.linear(),
+        }
+    }
+
+    fn flush(&mut self, _end: bool) -> anyhow::Result<Progress> {
+        Ok(Progress::Idle)
+    }
+
+    fn failing(&mut self) {
+        self.reading.tell_failing();
+    }
+}

@@ -1,0 +1,277 @@
+//! Deliveries of a connector into the state: rows, cursor and rejects in one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::stream::{BatchNote, Stream};
+use crate::batch::RecordBatch;
+use crate::batch::Reject;
+use crate::connector::{Delivery, OnError, Stop};
+use crate::engine::{ErrorRecord, Ledger, Param, Session, SqlFault, Stamp, upsert};
+use crate::plan::SourcePlan;
+
+/// The pause after a commit that the state refused (a full disk), doubled up to the bound below.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a source sleeps between looks at a reader that is too far behind.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
+
+/// Puts the deliveries of one source into the state.
+pub struct Ingest {
+    shared: Arc<Shared>,
+    session: Session,
+    name: String,
+    stream: Arc<Stream>,
+    rows_sql: String,
+    append_sql: String,
+    key: Option<Vec<String>>,
+    not_null: Vec<String>,
+    on_error: OnError,
+}
+
+impl Ingest {
+    /// # Errors
+    /// The engine gives no session.
+    pub fn new(
+        shared: &Arc<Shared>,
+        name: &str,
+        plan: &SourcePlan,
+        stream: &Arc<Stream>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            shared: Arc::clone(shared),
+            session: shared.database.session()?,
+            name: name.to_owned(),
+            stream: Arc::clone(stream),
+            rows_sql: plan.ingest.rows_sql.clone(),
+            append_sql: plan.stored.append_sql(&plan.ingest.rows_sql, 3, 2),
+            key: plan.key.clone(),
+            not_null: plan.ingest.not_null.clone(),
+            on_error: plan.connector.on_error(),
+        })
+    }
+
+    /// Commits a delivery and wakes the readers. Blocks while a reader is too far behind, and retries
+    /// for as long as the state cannot take it.
+    ///
+    /// # Errors
+    /// The signal to stop, or a row that does not fit under `on_error = 'fail'`.
+    pub fn commit(&mut self, delivery: &Delivery, stop: &Stop) -> anyhow::Result<()> {
+        self.wait_for_readers(stop)?;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match self.try_commit(delivery) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is::<RowsRefused>() => return Err(error),
+                Err(error) => {
+                    self.shared.note_error(&self.name, "commit", &error, None);
+                    stop.wait(pause)?;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    fn wait_for_readers(&self, stop: &Stop) -> anyhow::Result<()> {
+        let mut told = false;
+        while let Some(reader) = self.stream.overfull() {
+            if !told {
+                tracing::warn!(entity = %self.name, %reader, "waiting for a reader that is far behind");
+                told = true;
+            }
+            stop.wait(BACKLOG_PAUSE)?;
+        }
+        Ok(())
+    }
+
+    fn try_commit(&mut self, delivery: &Delivery) -> anyhow::Result<()> {
+        let decoded = &delivery.decoded;
+        if self.on_error == OnError::Fail
+            && let Some(reject) = decoded.rejects.first()
+        {
+            return Err(RowsRefused(reject.message.clone()).into());
+        }
+        let mut rejects: Vec<Reject> = decoded.rejects.clone();
+        let rows = decoded.rows.clone();
+        match self.write(&rows, &rejects, delivery) {
+            Ok(count) => {
+                self.committed(count, rejects.len());
+                Ok(())
+            }
+            Err(error) if error.downcast_ref::<SqlFault>().is_some_and(SqlFault::is_of_rows) => {
+                // Some row's generated column cannot be computed: find which, and let the others pass.
+                let kept = self.sift(&rows, delivery, &mut rejects)?;
+                if self.on_error == OnError::Fail
+                    && let Some(reject) = rejects.last()
+                {
+                    return Err(RowsRefused(reject.message.clone()).into());
+                }
+                let count = self.write(&kept, &rejects, delivery)?;
+                self.committed(count, rejects.len());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn committed(&self, rows: u64, rejects: usize) {
+        let status = self.shared.board.status(&self.name);
+        let rejects = u64::try_from(rejects).unwrap_or(u64::MAX);
+        status.rows_in.fetch_add(rows + rejects, Ordering::Relaxed);
+        status.rows_out.fetch_add(rows, Ordering::Relaxed);
+        status.rejected.fetch_add(rejects, Ordering::Relaxed);
+        if rejects > 0 {
+            self.shared.note_rejects(&self.name, rejects);
+        }
+    }
+
+    /// Writes rows, rejects and cursor in one transaction; returns the number of rows that came.
+    fn write(&self, rows: &RecordBatch, rejects: &[Reject], delivery: &Delivery) -> anyhow::Result<u64> {
+        let trigger_us = delivery.trigger.timestamp_micros();
+        let seq = self.stream.head() + 1;
+        let number = i64::try_from(seq)?;
+        let count = u64::try_from(rows.num_rows())?;
+        let note = self.session.transaction(|session| {
+            let ledger = Ledger::new(session);
+            if self.on_error == OnError::DeadLetter {
+                ledger.record_errors(&self.records(rejects))?;
+            }
+            let params: [&dyn Param; 2] = [&trigger_us, &number];
+            let changed = if rows.num_rows() == 0 {
+                0
+            } else if let Some(key) = &self.key {
+                let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
+                session.execute_over(&sql, rows, &params[..1])?;
+                let change = upsert(session, &self.stream.stored, key, Stamp { seq, trigger_us })?;
+                change.deleted + change.inserted
+            } else {
+                session.execute_over(&self.append_sql, rows, &params)?
+            };
+            if changed > 0 {
+                self.check_not_null(session, seq)?;
+            }
+            let head = if changed > 0 { seq } else { seq - 1 };
+            if changed > 0 || delivery.cursor.is_some() {
+                ledger.advance(&self.name, head, delivery.cursor.as_deref())?;
+            }
+            Ok((changed > 0).then_some(BatchNote {
+                seq,
+                rows: u64::try_from(changed)?,
+                trigger_us,
+            }))
+        })?;
+        if let Some(note) = note {
+            self.stream.advance(note);
+        }
+        Ok(count)
+    }
+
+    /// Refuses NULL in columns that the engine computes and the user declared NOT NULL.
+    fn check_not_null(&self, session: &Session, seq: u64) -> anyhow::Result<()> {
+        for column in &self.not_null {
+            let name = crate::sql::quote_ident(column);
+            let table = self.stream.stored.data();
+            let batch = match self.key {
+                Some(_) => String::new(),
+                None => format!(" AND {} = {seq}", crate::engine::SEQ),
+            };
+            let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NULL{batch}");
+            if session.number(&sql, &[])?.unwrap_or(0) > 0 {
+                let mut fault = SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
+                fault.class = "Constraint".to_owned();
+                return Err(fault.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&self, rejects: &[Reject]) -> Vec<ErrorRecord> {
+        let now = self.shared.now();
+        let record = |reject: &Reject| ErrorRecord {
+            time: now,
+            entity: self.name.clone(),
+            stage: "decode",
+            message: self.shared.mask(&reject.message),
+            payload: Some(self.shared.mask(&reject.payload)),
+        };
+        rejects.iter().map(record).collect()
+    }
+
+    /// Splits rows in halves until those that cannot be computed stand alone; they become rejects, the
+    /// others are returned. Nothing is committed.
+    fn sift(
+        &self,
+        rows: &RecordBatch,
+        delivery: &Delivery,
+        rejects: &mut Vec<Reject>,
+    ) -> anyhow::Result<RecordBatch> {
+        let mut kept = Vec::new();
+        let mut parts = vec![rows.clone()];
+        while let Some(part) = parts.pop() {
+            match self.probe(&part, delivery) {
+                Ok(()) => kept.push(part),
+                Err(error) => {
+                    let fault = error.downcast_ref::<SqlFault>().filter(|fault| fault.is_of_rows());
+                    let Some(fault) = fault else {
+                        return Err(error);
+                    };
+                    let count = part.num_rows();
+                    if count <= 1 {
+                        rejects.push(Reject {
+                            message: fault.message.clone(),
+                            payload: row_json(&part),
+                        });
+                    } else {
+                        parts.push(part.slice(count / 2, count - count / 2));
+                        parts.push(part.slice(0, count / 2));
+                    }
+                }
+            }
+        }
+        Ok(crate::batch::compute::concat_batches(rows.schema_ref(), &kept)?)
+    }
+
+    /// Computes rows without keeping them.
+    fn probe(&self, rows: &RecordBatch, delivery: &Delivery) -> anyhow::Result<()> {
+        let trigger_us = delivery.trigger.timestamp_micros();
+        let not_null: Vec<String> = (self.not_null.iter())
+            .map(|column| format!("{} IS NULL", crate::sql::quote_ident(column)))
+            .collect();
+        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
+        self.session.execute_over(&sql, rows, &[&trigger_us])?;
+        if !not_null.is_empty() {
+            let sql = format!("SELECT count(*) FROM temp.next WHERE {}", not_null.join(" OR "));
+            if self.session.number(&sql, &[])?.unwrap_or(0) > 0 {
+                let mut fault = SqlFault::of("a NOT NULL column is NULL");
+                fault.class = "Constraint".to_owned();
+                return Err(fault.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the one row of a batch as JSON, for people.
+fn row_json(rows: &RecordBatch) -> String {
+    let mut line = Vec::new();
+    let encoder = crate::format::JsonEncoder::new(rows.schema_ref(), &[]);
+    if let Err(error) = encoder.and_then(|encoder| encoder.encode_lines(rows, &mut line)) {
+        return error.to_string();
+    }
+    String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
+/// A row does not fit, and the user asked for that to fail the source.
+#[derive(Debug)]
+struct RowsRefused(String);
+
+impl std::fmt::Display for RowsRefused {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "a row was refused (`on_error = 'fail'`): {}", self.0)
+    }
+}
+
+impl std::error::Error for RowsRefused {}

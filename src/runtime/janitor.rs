@@ -1,0 +1,62 @@
+//! Gives back what nobody needs any more: consumed batches, old errors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::door::{Door, Kind};
+use super::shared::Shared;
+use super::stream::Stream;
+use crate::engine::Layout;
+
+/// How often it looks. Deleting is cheap, but each is a commit.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Every how many rounds the errors are trimmed: they are few.
+const ERRORS_EVERY: u32 = 120;
+
+/// Runs until it is dropped.
+pub async fn run(shared: Arc<Shared>, door: Door, streams: impl Fn() -> Vec<Arc<Stream>>) {
+    let mut round: u32 = 0;
+    loop {
+        smol::Timer::after(INTERVAL).await;
+        round = round.wrapping_add(1);
+        let (shared, streams) = (Arc::clone(&shared), streams());
+        let errors = round.is_multiple_of(ERRORS_EVERY);
+        let work = move || {
+            if let Err(error) = trim(&shared, &streams) {
+                tracing::warn!("cannot delete what has been consumed: {error:#}");
+            }
+            if errors {
+                shared.trim_errors();
+            }
+        };
+        if let Err(error) = door.run(Kind::Engine, work).await {
+            tracing::warn!("cannot delete what has been consumed: {error:#}");
+        }
+    }
+}
+
+/// Deletes the batches that every reader of a stream has taken.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn trim(shared: &Shared, streams: &[Arc<Stream>]) -> anyhow::Result<()> {
+    let mut session = None;
+    for stream in streams {
+        let keep_latest = match stream.stored.layout {
+            Layout::Append => continue,
+            // `SELECT` reads the latest batch of a SOURCE.
+            Layout::Passing => true,
+            Layout::Changing => false,
+        };
+        let Some(taken) = stream.trimmable(keep_latest) else {
+            continue;
+        };
+        let session = match &session {
+            Some(session) => session,
+            None => session.insert(shared.database.session()?),
+        };
+        session.execute(&stream.stored.trim_sql(), &[&i64::try_from(taken)?])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! A plan while it runs: executor, nodes, pipes between them, the door to the threads, shutdown.
+//!
+//! Each node is a task on our own executor. A source commits what it reads to the state and rings its
+//! readers; a consumer reads from the state what it has not taken, and commits its own effect together
+//! with its position.
+
+mod asking;
+mod backoff;
+mod consumer;
+mod derived;
+mod door;
+mod ingest;
+mod janitor;
+mod reading;
+mod run;
+mod shared;
+mod sink;
+mod source;
+pub mod state;
+mod status;
+mod step;
+mod stream;
+
+pub use run::{Ended, RunOptions, Runtime};
+pub use shared::{Clock, Shared};
+pub use status::{Board, Last, State, Status};

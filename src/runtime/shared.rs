@@ -1,0 +1,167 @@
+//! What all nodes of a running pipeline share: database, clock, secrets, statuses, the place for errors.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+use super::status::Board;
+use crate::connector::{Context, Event, QueryRows, Stop};
+use crate::batch::Reject;
+use crate::engine::{Database, ErrorRecord, Ledger, Session};
+use crate::secret::Secrets;
+
+/// Rows of an `on_start_query`: one connection each, so more is a mistake.
+const QUERY_ROWS_MAX: usize = 10_000;
+
+/// Says what time it is. Passed in, so that a test or a replay can say otherwise.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+pub struct Shared {
+    pub database: Database,
+    pub board: Board,
+    clock: Clock,
+    secrets: Secrets,
+    /// Writes errors outside the transactions of rows.
+    errors: Mutex<Session>,
+}
+
+impl Shared {
+    /// # Errors
+    /// The engine gives no session.
+    pub fn new(database: Database, secrets: Secrets, clock: Clock) -> anyhow::Result<Self> {
+        let errors = Mutex::new(database.session()?);
+        Ok(Self {
+            database,
+            board: Board::default(),
+            clock,
+            secrets,
+            errors,
+        })
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    /// Replaces secrets by `***`.
+    pub fn mask(&self, text: &str) -> String {
+        self.secrets.mask(text)
+    }
+
+    /// Records an error: in `omlsp_errors`, in the status, and in the log if it is the first of a streak.
+    pub fn note_error(
+        &self,
+        entity: &str,
+        stage: &'static str,
+        error: &anyhow::Error,
+        payload: Option<String>,
+    ) {
+        let message = self.mask(&format!("{error:#}"));
+        if self.board.status(entity).failed(self.now(), &message) {
+            tracing::error!(%entity, stage, "{message}");
+        } else {
+            tracing::debug!(%entity, stage, "{message}");
+        }
+        self.record(entity, stage, message, payload);
+    }
+
+    /// Notes that an entity works, and says so in the log if it did not before.
+    pub fn note_success(&self, entity: &str) {
+        let failures = self.board.status(entity).succeeded(self.now());
+        if failures > 0 {
+            tracing::info!(%entity, failures, "works again");
+        }
+    }
+
+    /// Says in the log that rows were set aside; the rows are in `omlsp_errors`.
+    pub fn note_rejects(&self, entity: &str, count: u64) {
+        tracing::warn!(%entity, rows = count, "rows did not fit; see omlsp_errors");
+    }
+
+    /// Adds a line to `omlsp_errors`.
+    pub fn record(&self, entity: &str, stage: &'static str, message: String, payload: Option<String>) {
+        let record = ErrorRecord {
+            time: self.now(),
+            entity: entity.to_owned(),
+            stage,
+            message,
+            payload,
+        };
+        let session = self.errors.lock().expect("no panic happens under this lock");
+        if let Err(error) = Ledger::new(&session).record_errors(&[record]) {
+            tracing::error!(%entity, "cannot record an error in the state: {error:#}");
+        }
+    }
+
+    /// Deletes old errors beyond their bound.
+    pub fn trim_errors(&self) {
+        let session = self.errors.lock().expect("no panic happens under this lock");
+        if let Err(error) = Ledger::new(&session).trim_errors() {
+            tracing::warn!("cannot trim omlsp_errors: {error:#}");
+        }
+    }
+
+    /// Makes the surroundings of a connector's call.
+    pub fn context(self: &Arc<Self>, entity: &str, stop: &Stop) -> Context {
+        let (shared, name) = (Arc::clone(self), entity.to_owned());
+        let reporter = move |event| shared.report(&name, event);
+        let shared = Arc::clone(self);
+        Context::new(stop.clone(), reporter).with_query(move |sql| shared.query_rows(sql))
+    }
+
+    fn report(&self, entity: &str, event: Event) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let status = self.board.status(entity);
+        match event {
+            Event::Request => {
+                status.requests.fetch_add(1, Relaxed);
+            }
+            Event::Bytes(count) => {
+                status.bytes.fetch_add(count, Relaxed);
+            }
+            Event::Retry { attempt, pause, error } => {
+                status.retries.fetch_add(1, Relaxed);
+                let error = self.mask(&error);
+                let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                if attempt <= 1 {
+                    tracing::warn!(%entity, attempt, pause_ms, "trying again: {error}");
+                } else {
+                    tracing::debug!(%entity, attempt, pause_ms, "trying again: {error}");
+                }
+            }
+            Event::Reject(Reject { message, payload }) => {
+                status.rejected.fetch_add(1, Relaxed);
+                let (message, payload) = (self.mask(&message), self.mask(&payload));
+                tracing::warn!(%entity, "a row was refused: {message}");
+                self.record(entity, "write", message, Some(payload));
+            }
+            Event::Gap { entity_part, from, to, reason } => {
+                status.gaps.fetch_add(1, Relaxed);
+                let text = self.mask(&format!("gap of {entity_part} from {from} to {to}: {reason}"));
+                tracing::warn!(%entity, "{text}");
+                self.record(entity, "gap", text, None);
+            }
+            Event::Warning(text) => {
+                let text = self.mask(&text);
+                tracing::warn!(%entity, "{text}");
+                self.record(entity, "warning", text, None);
+            }
+        }
+    }
+
+    fn query_rows(&self, sql: &str) -> anyhow::Result<QueryRows> {
+        let session = self.database.session()?;
+        let mut rows = QueryRows::new();
+        session.stream(sql, &[], &mut |piece| {
+            let mut lines = Vec::new();
+            let encoder = crate::format::JsonEncoder::new(piece.schema_ref(), &[])?;
+            encoder.encode_lines(&piece, &mut lines)?;
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                anyhow::ensure!(rows.len() < QUERY_ROWS_MAX, "the query gives more than {QUERY_ROWS_MAX} rows");
+                rows.push(serde_json::from_slice(line)?);
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+}

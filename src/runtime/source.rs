@@ -1,0 +1,262 @@
+//! A source's node: waits until it is due, reads, and lets every delivery be committed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::backoff::Backoff;
+use super::door::{Door, Kind};
+use super::ingest::Ingest;
+use super::shared::Shared;
+use super::status::State;
+use super::stream::Stream;
+use crate::connector::{Cadence, Overlap, ReadEnd, Schedule, SourceReader, Stop, Stopped};
+use crate::engine::Ledger;
+use crate::plan::{Node, SourcePlan};
+
+/// The longest sleep between looks at the clock, so that a clock that was set is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// What one source needs.
+pub struct SourceNode {
+    pub shared: Arc<Shared>,
+    pub door: Door,
+    pub node: Arc<Node>,
+    pub stream: Arc<Stream>,
+    pub stop: Stop,
+    /// Rung when the source should stop sleeping.
+    pub stopped: async_channel::Receiver<()>,
+    /// Each scheduled source reads once, others to their end.
+    pub once: bool,
+}
+
+/// The parts that live in the blocking calls.
+struct Open {
+    reader: Option<Box<dyn SourceReader>>,
+    ingest: Ingest,
+}
+
+impl SourceNode {
+    fn plan(&self) -> &SourcePlan {
+        match &self.node.work {
+            crate::plan::Work::Source(plan) => plan,
+            _ => unreachable!("a source node is made of a source's plan"),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Runs until stopped or ended; returns false if the last read failed.
+    pub async fn run(self) -> bool {
+        let ok = match self.plan().connector.cadence() {
+            (Cadence::Scheduled(schedule), overlap) => self.scheduled(&schedule, overlap).await,
+            (Cadence::Continuous, _) => self.continuous().await,
+        };
+        self.stream.close();
+        ok
+    }
+
+    async fn scheduled(&self, schedule: &Schedule, overlap: Overlap) -> bool {
+        let status = self.shared.board.status(self.name());
+        status.set_state(State::Running);
+        let mut open = None;
+        if self.once {
+            let tick = self.shared.now();
+            let ok = self.read(tick, &mut open).await.is_ok();
+            status.set_state(if ok { State::Finished } else { State::Failed });
+            return ok;
+        }
+        let mut due = match schedule {
+            // An interval begins at once; a cron pattern names its instants.
+            Schedule::Interval(_) => Some(self.shared.now()),
+            Schedule::Cron { .. } => schedule.next_after(self.shared.now()),
+        };
+        while let Some(tick) = due {
+            if !self.sleep_until(tick).await {
+                break;
+            }
+            // What failed has been noted; the next tick tries again.
+            let read = self.read(tick, &mut open).await;
+            if self.stop.is_stopped() {
+                break;
+            }
+            if let Ok(ReadEnd::Finished) = read {
+                status.set_state(State::Finished);
+                break;
+            }
+            due = self.next_tick(schedule, overlap, tick);
+        }
+        true
+    }
+
+    /// Returns the tick after `tick`, given that it is over now.
+    fn next_tick(&self, schedule: &Schedule, overlap: Overlap, tick: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let now = self.shared.now();
+        let next = schedule.next_after(tick)?;
+        if next > now {
+            return Some(next);
+        }
+        let waited = match overlap {
+            Overlap::Skip => schedule.next_after(now)?,
+            Overlap::Queue => next,
+        };
+        let missed = self.missed(schedule, next, now, overlap);
+        if missed > 0 {
+            let status = self.shared.board.status(self.name());
+            if status.ticks_skipped.fetch_add(missed, Ordering::Relaxed) == 0 {
+                tracing::warn!(entity = %self.name(), missed, "the last poll took longer than its schedule; ticks are skipped");
+            }
+        }
+        Some(waited)
+    }
+
+    /// Counts the ticks from `first` to `now` that no poll answers, up to a bound.
+    fn missed(&self, schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>, overlap: Overlap) -> u64 {
+        /// Enough to tell that it is many.
+        const COUNTED_MAX: u64 = 1000;
+        let mut count = 0;
+        let mut due = Some(first);
+        while let Some(tick) = due.filter(|tick| *tick <= now && count < COUNTED_MAX) {
+            count += 1;
+            due = schedule.next_after(tick);
+        }
+        count - u64::from(overlap == Overlap::Queue && count > 0)
+    }
+
+    /// Sleeps; returns false if the source was stopped meanwhile.
+    async fn sleep_until(&self, instant: DateTime<Utc>) -> bool {
+        loop {
+            if self.stop.is_stopped() {
+                return false;
+            }
+            let left = instant - self.shared.now();
+            if left <= TimeDelta::zero() {
+                return true;
+            }
+            self.sleep(left.to_std().unwrap_or_default()).await;
+        }
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        let timer = async {
+            smol::Timer::after(pause.min(SLEEP_MAX)).await;
+        };
+        let stopped = async {
+            // An error says the same as a message: the run is ending.
+            self.stopped.recv().await.unwrap_or_default();
+        };
+        smol::future::or(timer, stopped).await;
+    }
+
+    async fn continuous(&self) -> bool {
+        let status = self.shared.board.status(self.name());
+        status.set_state(State::Running);
+        let mut open = None;
+        let mut backoff = Backoff::new();
+        let mut ok = true;
+        while !self.stop.is_stopped() {
+            match self.read(self.shared.now(), &mut open).await {
+                Ok(ReadEnd::Finished) => {
+                    status.set_state(State::Finished);
+                    return true;
+                }
+                Ok(ReadEnd::Idle) => {
+                    ok = true;
+                    backoff.reset();
+                }
+                Err(()) => {
+                    ok = false;
+                    open = None;
+                    if self.once {
+                        break;
+                    }
+                    self.sleep(backoff.next()).await;
+                }
+            }
+        }
+        if !ok {
+            status.set_state(State::Failed);
+        }
+        ok
+    }
+
+    /// Reads once; a failure is noted here and comes back without its reason.
+    async fn read(&self, tick: DateTime<Utc>, open: &mut Option<Open>) -> Result<ReadEnd, ()> {
+        let taken = open.take();
+        let (shared, node, stream) =
+            (Arc::clone(&self.shared), Arc::clone(&self.node), Arc::clone(&self.stream));
+        let stop = self.stop.clone();
+        let work = move || {
+            let mut opened = match taken {
+                Some(opened) => opened,
+                None => match Self::open(&shared, &node, &stream) {
+                    Ok(opened) => opened,
+                    Err(error) => return (None, Err(error)),
+                },
+            };
+            let end = Self::read_blocking(&shared, &node, &mut opened, tick, &stop);
+            (Some(opened), end)
+        };
+        let end = match self.door.run(Kind::Outside, work).await {
+            Ok((opened, end)) => {
+                *open = opened;
+                end
+            }
+            Err(error) => Err(error),
+        };
+        match end {
+            Ok(end) => {
+                self.shared.note_success(self.name());
+                Ok(end)
+            }
+            Err(error) if error.is::<Stopped>() => Ok(ReadEnd::Idle),
+            Err(error) => {
+                self.shared.note_error(self.name(), "read", &error, None);
+                Err(())
+            }
+        }
+    }
+
+    fn open(shared: &Arc<Shared>, node: &Arc<Node>, stream: &Arc<Stream>) -> anyhow::Result<Open> {
+        let crate::plan::Work::Source(plan) = &node.work else {
+            unreachable!("a source node is made of a source's plan");
+        };
+        Ok(Open {
+            reader: None,
+            ingest: Ingest::new(shared, &node.name, plan, stream)?,
+        })
+    }
+
+    fn read_blocking(
+        shared: &Arc<Shared>,
+        node: &Arc<Node>,
+        open: &mut Open,
+        tick: DateTime<Utc>,
+        stop: &Stop,
+    ) -> anyhow::Result<ReadEnd> {
+        let crate::plan::Work::Source(plan) = &node.work else {
+            unreachable!("a source node is made of a source's plan");
+        };
+        let mut reader = match open.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let session = shared.database.session()?;
+                let cursor = Ledger::new(&session).stream(&node.name)?.cursor;
+                plan.connector.open(cursor.as_deref())?
+            }
+        };
+        let context = shared.context(&node.name, stop);
+        let status = shared.board.status(&node.name);
+        let ingest = &mut open.ingest;
+        let end = reader.read(tick, &context, &mut |delivery| {
+            status.batches.fetch_add(1, Ordering::Relaxed);
+            ingest.commit(&delivery, stop)
+        });
+        open.reader = Some(reader);
+        end
+    }
+}

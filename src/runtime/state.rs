@@ -1,0 +1,214 @@
+//! A plan against the state: what there is, what is new, what has changed, what is gone.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use crate::engine::{Ledger, RecordedEntity, Session, Stored};
+use crate::plan::{Node, Plan, Work};
+use crate::sql::EntityKind;
+
+/// What is to be done with one entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Create,
+    Resume,
+    /// Its definition changed, or that of something it reads; dropped and made anew.
+    Replace { because: String },
+    /// No longer in any file.
+    Drop,
+}
+
+/// What a plan means for a state, entity by entity; drops first, readers before what they read.
+#[derive(Clone, Debug, Default)]
+pub struct Steps {
+    pub actions: Vec<(String, EntityKind, Action)>,
+}
+
+impl Steps {
+    /// Renders the steps, one a line.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        for (name, kind, action) in &self.actions {
+            let kind = kind.words().to_lowercase();
+            let line = match action {
+                Action::Create => format!("create   {kind} {name}"),
+                Action::Resume => format!("resume   {kind} {name}"),
+                Action::Replace { because } => format!("replace  {kind} {name}: {because}"),
+                Action::Drop => format!("drop     {kind} {name}: no longer in its file"),
+            };
+            writeln!(text, "{line}").expect("writing to a string cannot fail");
+        }
+        text
+    }
+}
+
+/// Compares a plan with the state.
+///
+/// # Errors
+/// A changed definition without `replace`, with the difference; a vanished entity that others, which did
+/// not come from files, still read; DuckDB's own.
+pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<Steps> {
+    let recorded = Ledger::new(session).entities()?;
+    let by_name: HashMap<String, &RecordedEntity> =
+        recorded.iter().map(|entity| (entity.name.to_lowercase(), entity)).collect();
+    let mut steps = Steps::default();
+    let mut replaced: Vec<String> = Vec::new();
+    let mut refused = String::new();
+    for node in &plan.nodes {
+        let action = match by_name.get(&node.name.to_lowercase()) {
+            None => Action::Create,
+            Some(old) if same_definition(old, node) => {
+                let read = node.reads.iter().find(|read| replaced.contains(&read.to_lowercase()));
+                read.map_or(Action::Resume, |read| Action::Replace {
+                    because: format!("`{read}`, which it reads, is replaced"),
+                })
+            }
+            Some(old) => {
+                if !replace {
+                    write!(refused, "{}", difference(old, node)).expect("writing to a string cannot fail");
+                }
+                Action::Replace {
+                    because: "its definition has changed".to_owned(),
+                }
+            }
+        };
+        if matches!(action, Action::Replace { .. }) {
+            replaced.push(node.name.to_lowercase());
+        }
+        steps.actions.push((node.name.clone(), node.kind, action));
+    }
+    anyhow::ensure!(
+        refused.is_empty(),
+        "definitions differ from those in the state:\n{refused}\n\
+         run with --replace to rebuild them and what depends on them, or choose another --state-dir"
+    );
+    let gone = recorded.iter().rev().filter(|old| plan.node(&old.name).is_none());
+    let mut drops: Vec<(String, EntityKind, Action)> =
+        gone.map(|old| (old.name.clone(), kind_of(&old.kind), Action::Drop)).collect();
+    drops.append(&mut steps.actions);
+    steps.actions = drops;
+    Ok(steps)
+}
+
+fn same_definition(old: &RecordedEntity, node: &Node) -> bool {
+    old.kind == node.kind.words() && shown_definition(node) == old.definition
+}
+
+/// Returns the definition as it is recorded: a secret's value is left out.
+pub fn shown_definition(node: &Node) -> String {
+    match &node.work {
+        Work::Secret { backend } => {
+            format!("CREATE SECRET {} WITH (backend = '{backend}') AS '***'", node.name)
+        }
+        _ => node.definition.clone(),
+    }
+}
+
+fn difference(old: &RecordedEntity, node: &Node) -> String {
+    let new = shown_definition(node);
+    let diff = similar::TextDiff::from_lines(&old.definition, &new);
+    let origin = node.origin.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
+    let mut text = format!("\n`{}`{origin}:\n", node.name);
+    for change in diff.iter_all_changes() {
+        let sign = match change.tag() {
+            similar::ChangeTag::Delete => '-',
+            similar::ChangeTag::Insert => '+',
+            similar::ChangeTag::Equal => ' ',
+        };
+        writeln!(text, "  {sign} {}", change.value().trim_end_matches('\n'))
+            .expect("writing to a string cannot fail");
+    }
+    text
+}
+
+fn kind_of(words: &str) -> EntityKind {
+    [
+        EntityKind::Table,
+        EntityKind::Source,
+        EntityKind::Lookup,
+        EntityKind::View,
+        EntityKind::MaterializedView,
+        EntityKind::Sink,
+    ]
+    .into_iter()
+    .find(|kind| kind.words() == words)
+    .unwrap_or(EntityKind::Secret)
+}
+
+/// Brings the state's tables in line with the plan, all in one transaction.
+///
+/// # Errors
+/// DuckDB's own; then nothing has changed.
+pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()> {
+    session.transaction(|session| {
+        for (name, kind, action) in &steps.actions {
+            if *action == Action::Drop {
+                drop_entity(session, name, *kind)?;
+            }
+        }
+        // Readers go before what they read, so that no view is left without its table.
+        for (name, kind, action) in steps.actions.iter().rev() {
+            if matches!(action, Action::Replace { .. }) {
+                drop_entity(session, name, *kind)?;
+            }
+        }
+        for (name, _, action) in &steps.actions {
+            if matches!(action, Action::Create | Action::Replace { .. }) {
+                let node = plan.node(name).expect("the step was made from the plan");
+                create_entity(session, node)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Makes the tables and records of one entity, inside the caller's transaction.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn create_entity(session: &Session, node: &Node) -> anyhow::Result<()> {
+    let ledger = Ledger::new(session);
+    for stored in stored_of(node) {
+        session.execute_batch(&stored.create_sql())?;
+        ledger.stream(&stored.name)?;
+    }
+    if let Work::View { query } = &node.work {
+        let name = crate::sql::quote_ident(&node.name);
+        session.execute_batch(&format!("CREATE VIEW main.{name} AS {query}"))?;
+    }
+    ledger.record_entity(&RecordedEntity {
+        name: node.name.clone(),
+        kind: node.kind.words().to_owned(),
+        definition: shown_definition(node),
+        origin: node.origin.as_ref().map(|path| path.display().to_string()),
+    })
+}
+
+/// Removes the tables and records of one entity, inside the caller's transaction.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn drop_entity(session: &Session, name: &str, kind: EntityKind) -> anyhow::Result<()> {
+    let ledger = Ledger::new(session);
+    let stored = |name: &str| Stored {
+        name: name.to_owned(),
+        columns: Vec::new(),
+        layout: crate::engine::Layout::Append,
+        visible: true,
+    };
+    session.execute_batch(&stored(name).drop_sql())?;
+    if kind == EntityKind::Sink {
+        let result = format!("{name} result");
+        session.execute_batch(&stored(&result).drop_sql())?;
+        ledger.forget_entity(&result)?;
+    }
+    ledger.forget_entity(name)
+}
+
+/// Returns the relations that an entity keeps in the state.
+pub fn stored_of(node: &Node) -> Vec<&Stored> {
+    match &node.work {
+        Work::Source(plan) => vec![&plan.stored],
+        _ => node.derived().map(|plan| &plan.stored).into_iter().collect(),
+    }
+}

@@ -1,0 +1,116 @@
+//! What each entity is doing: its state, its counters, its last success and last error.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+/// The state of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum State {
+    #[default]
+    Starting,
+    Running,
+    /// Failed and about to try again.
+    Retrying,
+    /// Ended with nothing left to do.
+    Finished,
+    /// Given up.
+    Failed,
+}
+
+impl State {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counters and last events of one entity; written by its node, read by anybody.
+#[derive(Debug, Default)]
+pub struct Status {
+    pub rows_in: AtomicU64,
+    pub rows_out: AtomicU64,
+    pub batches: AtomicU64,
+    pub bytes: AtomicU64,
+    pub requests: AtomicU64,
+    pub retries: AtomicU64,
+    pub errors: AtomicU64,
+    pub rejected: AtomicU64,
+    pub gaps: AtomicU64,
+    pub ticks_skipped: AtomicU64,
+    last: Mutex<Last>,
+}
+
+/// The last events of an entity.
+#[derive(Clone, Debug, Default)]
+pub struct Last {
+    pub state: State,
+    pub success: Option<DateTime<Utc>>,
+    pub error: Option<(DateTime<Utc>, String)>,
+    /// Errors since the last success: only the first of a streak is logged.
+    pub streak: u64,
+}
+
+impl Status {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
+        self.last.lock().expect("no panic happens under this lock")
+    }
+
+    pub fn last(&self) -> Last {
+        self.lock().clone()
+    }
+
+    pub fn set_state(&self, state: State) {
+        self.lock().state = state;
+    }
+
+    /// Notes a success; returns how many errors came before it without one between.
+    pub fn succeeded(&self, now: DateTime<Utc>) -> u64 {
+        let mut last = self.lock();
+        last.state = State::Running;
+        last.success = Some(now);
+        std::mem::take(&mut last.streak)
+    }
+
+    /// Notes an error; returns true if it is the first since the last success.
+    pub fn failed(&self, now: DateTime<Utc>, message: &str) -> bool {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let mut last = self.lock();
+        last.state = State::Retrying;
+        last.error = Some((now, message.to_owned()));
+        last.streak += 1;
+        last.streak == 1
+    }
+}
+
+/// The statuses of all entities by name.
+#[derive(Debug, Default)]
+pub struct Board {
+    statuses: Mutex<BTreeMap<String, Arc<Status>>>,
+}
+
+impl Board {
+    /// Returns the status of an entity, adding it if it is new.
+    pub fn status(&self, name: &str) -> Arc<Status> {
+        let mut statuses = self.statuses.lock().expect("no panic happens under this lock");
+        Arc::clone(statuses.entry(name.to_owned()).or_default())
+    }
+
+    pub fn remove(&self, name: &str) {
+        let mut statuses = self.statuses.lock().expect("no panic happens under this lock");
+        statuses.remove(name);
+    }
+
+    /// Returns the sum of errors over all entities.
+    pub fn errors(&self) -> u64 {
+        let statuses = self.statuses.lock().expect("no panic happens under this lock");
+        statuses.values().map(|status| status.errors.load(Ordering::Relaxed)).sum()
+    }
+}

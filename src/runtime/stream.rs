@@ -1,0 +1,183 @@
+//! A stream while it runs: its latest batch, who is waiting for more, and how far each consumer is.
+//!
+//! The rows themselves are in the state; what travels through the pipes is only that there is more. So
+//! a pipe needs room for a single message, a slow consumer holds nobody up, and reading after a restart
+//! is the same as reading at all.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_channel::{Receiver, Sender, TrySendError};
+
+use crate::engine::Stored;
+
+/// The rows a consumer that works may be behind before the source waits for it: enough to let it work in
+/// large pieces, few enough to keep the state small.
+pub const BACKLOG_ROWS_MAX: u64 = 1_000_000;
+
+/// The rows a consumer that keeps failing may be behind: an hour of a fast stream, so that the others go
+/// on meanwhile.
+pub const BACKLOG_ROWS_FAILING_MAX: u64 = 100_000_000;
+
+/// The batches whose size is kept in memory, so that a consumer that keeps up need not ask the state.
+const RECENT_BATCHES_MAX: usize = 1024;
+
+/// One numbered batch of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNote {
+    pub seq: u64,
+    pub rows: u64,
+    pub trigger_us: i64,
+}
+
+/// How far a consumer has come.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    seq: u64,
+    /// Rows taken since the start, counted so that the difference to the stream's is what it lacks.
+    rows: i64,
+    failing: bool,
+    /// A reader that needs all rows again and again keeps them from being deleted.
+    keeps_all: bool,
+}
+
+/// A numbered sequence of batches with its readers.
+pub struct Stream {
+    pub stored: Stored,
+    head: AtomicU64,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    doorbells: Vec<Sender<()>>,
+    readers: HashMap<String, Reader>,
+    recent: std::collections::VecDeque<BatchNote>,
+    rows: i64,
+    trimmed: u64,
+}
+
+impl Stream {
+    pub fn new(stored: Stored, head: u64) -> Self {
+        Self {
+            stored,
+            head: AtomicU64::new(head),
+            shared: Mutex::default(),
+        }
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no panic happens under this lock")
+    }
+
+    /// Returns the number of the latest committed batch.
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Notes a batch that has been committed and wakes the readers.
+    pub fn advance(&self, note: BatchNote) {
+        let mut shared = self.shared();
+        self.head.store(note.seq, Ordering::Release);
+        shared.rows += i64::try_from(note.rows).unwrap_or(i64::MAX);
+        shared.recent.push_back(note);
+        if shared.recent.len() > RECENT_BATCHES_MAX {
+            shared.recent.pop_front();
+        }
+        // A full pipe is as good as a message: its reader will look at the head anyway.
+        shared
+            .doorbells
+            .retain(|bell| !matches!(bell.try_send(()), Err(TrySendError::Closed(()))));
+    }
+
+    /// Adds a pipe that is rung at each batch, and closed when the stream ends.
+    pub fn subscribe(&self, bell: Sender<()>) {
+        self.shared().doorbells.push(bell);
+    }
+
+    /// Ends the stream: its readers take what is there and end too.
+    pub fn close(&self) {
+        self.shared().doorbells.clear();
+    }
+
+    /// Adds a reader at its committed position, `pending` rows behind.
+    pub fn add_reader(&self, name: &str, seq: u64, pending: u64, keeps_all: bool) {
+        let mut shared = self.shared();
+        let reader = Reader {
+            seq,
+            rows: shared.rows - i64::try_from(pending).unwrap_or(i64::MAX),
+            failing: false,
+            keeps_all,
+        };
+        shared.readers.insert(name.to_owned(), reader);
+    }
+
+    pub fn remove_reader(&self, name: &str) {
+        self.shared().readers.remove(name);
+    }
+
+    /// Notes that a reader has committed up to `seq`, `rows` more than before.
+    pub fn reader_at(&self, name: &str, seq: u64, rows: u64) {
+        if let Some(reader) = self.shared().readers.get_mut(name) {
+            reader.seq = seq;
+            reader.rows += i64::try_from(rows).unwrap_or(i64::MAX);
+            reader.failing = false;
+        }
+    }
+
+    /// Notes that a reader cannot go on for now.
+    pub fn reader_failing(&self, name: &str) {
+        if let Some(reader) = self.shared().readers.get_mut(name) {
+            reader.failing = true;
+        }
+    }
+
+    /// Returns name, position and missing rows of each reader.
+    pub fn readers(&self) -> Vec<(String, u64, u64)> {
+        let shared = self.shared();
+        let lag = |reader: &Reader| u64::try_from(shared.rows - reader.rows).unwrap_or(0);
+        (shared.readers.iter())
+            .map(|(name, reader)| (name.clone(), reader.seq, lag(reader)))
+            .collect()
+    }
+
+    /// Says which reader is so far behind that the source has to wait for it.
+    pub fn overfull(&self) -> Option<String> {
+        let shared = self.shared();
+        let (name, _) = shared.readers.iter().find(|(_, reader)| {
+            let bound = if reader.failing { BACKLOG_ROWS_FAILING_MAX } else { BACKLOG_ROWS_MAX };
+            u64::try_from(shared.rows - reader.rows).unwrap_or(0) > bound && !reader.keeps_all
+        })?;
+        Some(name.clone())
+    }
+
+    /// Returns the batches after `from` as far as memory has them without a gap, oldest first.
+    pub fn recent_after(&self, from: u64) -> Option<Vec<BatchNote>> {
+        let shared = self.shared();
+        let first = shared.recent.front()?;
+        (first.seq <= from + 1)
+            .then(|| shared.recent.iter().filter(|note| note.seq > from).copied().collect())
+    }
+
+    /// Returns the number up to which every reader has taken the batches, if more can be deleted than
+    /// last time; the caller deletes them.
+    pub fn trimmable(&self, keep_latest: bool) -> Option<u64> {
+        let head = self.head();
+        let mut shared = self.shared();
+        if shared.readers.values().any(|reader| reader.keeps_all) {
+            return None;
+        }
+        let taken = shared.readers.values().map(|reader| reader.seq).min().unwrap_or(head);
+        let taken = if keep_latest { taken.min(head.saturating_sub(1)) } else { taken };
+        (taken > shared.trimmed).then(|| {
+            shared.trimmed = taken;
+            taken
+        })
+    }
+}
+
+/// Makes the inbox of a node: room for one message, since all messages say the same.
+pub fn inbox() -> (Sender<()>, Receiver<()>) {
+    async_channel::bounded(1)
+}
