@@ -11,10 +11,11 @@ use crate::batch::array::{Array, ArrayRef, AsArray as _};
 use crate::batch::buffer::NullBuffer;
 use crate::batch::compute;
 use crate::batch::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 
 use super::column::unit_of;
@@ -56,7 +57,10 @@ impl Cells {
             (Content::Json, DataType::Utf8) => raw_json(array),
             _ => writer(array, style)?,
         };
-        Ok(Self { nulls: array.logical_nulls(), write })
+        Ok(Self {
+            nulls: array.logical_nulls(),
+            write,
+        })
     }
 
     #[inline]
@@ -86,7 +90,9 @@ fn writer(array: &ArrayRef, style: Style) -> anyhow::Result<Write> {
         DataType::Null => Box::new(|_, _| {}),
         DataType::Boolean => {
             let values = array.as_boolean().values().clone();
-            Box::new(move |row, out| out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }))
+            Box::new(move |row, out| {
+                out.extend_from_slice(if values.value(row) { b"true" } else { b"false" })
+            })
         }
         DataType::Int8 => number::<Int8Type>(array, write_number),
         DataType::Int16 => number::<Int16Type>(array, write_number),
@@ -110,11 +116,16 @@ fn writer(array: &ArrayRef, style: Style) -> anyhow::Result<Write> {
             Box::new(move |row, out| write_decimal(values[row], scale, out))
         }
         DataType::Date32 => quoted(style, number::<Date32Type>(array, instant::write_date)),
-        DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(_, _) => quoted(style, clock(array)?),
+        DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(_, _) => {
+            quoted(style, clock(array)?)
+        }
         DataType::Utf8 => text(array, style),
         DataType::Binary => {
             let values = array.as_binary::<i32>().clone();
-            quoted(style, Box::new(move |row, out| write_base64(values.value(row), out)))
+            quoted(
+                style,
+                Box::new(move |row, out| write_base64(values.value(row), out)),
+            )
         }
         DataType::List(_) | DataType::FixedSizeList(_, _) => list(array)?,
         DataType::Struct(_) => structure(array)?,
@@ -129,8 +140,12 @@ fn converted(array: &ArrayRef, arrow: &DataType) -> anyhow::Result<ArrayRef> {
         DataType::Dictionary(_, values) => values.as_ref().clone(),
         DataType::RunEndEncoded(_, values) => values.data_type().clone(),
         DataType::LargeList(item) | DataType::ListView(item) => DataType::List(Arc::clone(item)),
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
-        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) if *scale >= 0 => {
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale)
+            if *scale >= 0 =>
+        {
             DataType::Decimal128(*precision, *scale)
         }
         DataType::Date64 => DataType::Date32,
@@ -140,7 +155,8 @@ fn converted(array: &ArrayRef, arrow: &DataType) -> anyhow::Result<ArrayRef> {
         target != *arrow && compute::can_cast_types(arrow, &target),
         "a column of Arrow type {arrow} cannot be written as text"
     );
-    compute::cast(array, &target).with_context(|| format!("cannot write a column of Arrow type {arrow}"))
+    compute::cast(array, &target)
+        .with_context(|| format!("cannot write a column of Arrow type {arrow}"))
 }
 
 fn number<T: ArrowPrimitiveType>(array: &ArrayRef, write: fn(T::Native, &mut Vec<u8>)) -> Write {
@@ -164,21 +180,47 @@ fn clock(array: &ArrayRef) -> anyhow::Result<Write> {
             Box::new(move |row, out| write_time(i64::from(values[row]), ours, out))
         }
         (DataType::Time32(_), _) => {
-            let values = array.as_primitive::<Time32MillisecondType>().values().clone();
+            let values = array
+                .as_primitive::<Time32MillisecondType>()
+                .values()
+                .clone();
             Box::new(move |row, out| write_time(i64::from(values[row]), ours, out))
         }
         (DataType::Time64(_), TimeUnit::Microsecond) => {
-            let values = array.as_primitive::<Time64MicrosecondType>().values().clone();
+            let values = array
+                .as_primitive::<Time64MicrosecondType>()
+                .values()
+                .clone();
             Box::new(move |row, out| write_time(values[row], ours, out))
         }
         (DataType::Time64(_), _) => {
-            let values = array.as_primitive::<Time64NanosecondType>().values().clone();
+            let values = array
+                .as_primitive::<Time64NanosecondType>()
+                .values()
+                .clone();
             Box::new(move |row, out| write_time(values[row], ours, out))
         }
-        (_, TimeUnit::Second) => timestamps(array.as_primitive::<TimestampSecondType>().values().clone()),
-        (_, TimeUnit::Millisecond) => timestamps(array.as_primitive::<TimestampMillisecondType>().values().clone()),
-        (_, TimeUnit::Microsecond) => timestamps(array.as_primitive::<TimestampMicrosecondType>().values().clone()),
-        (_, TimeUnit::Nanosecond) => timestamps(array.as_primitive::<TimestampNanosecondType>().values().clone()),
+        (_, TimeUnit::Second) => {
+            timestamps(array.as_primitive::<TimestampSecondType>().values().clone())
+        }
+        (_, TimeUnit::Millisecond) => timestamps(
+            array
+                .as_primitive::<TimestampMillisecondType>()
+                .values()
+                .clone(),
+        ),
+        (_, TimeUnit::Microsecond) => timestamps(
+            array
+                .as_primitive::<TimestampMicrosecondType>()
+                .values()
+                .clone(),
+        ),
+        (_, TimeUnit::Nanosecond) => timestamps(
+            array
+                .as_primitive::<TimestampNanosecondType>()
+                .values()
+                .clone(),
+        ),
     })
 }
 
@@ -198,7 +240,9 @@ fn text(array: &ArrayRef, style: Style) -> Write {
     let values = array.as_string::<i32>().clone();
     match style {
         Style::Json => Box::new(move |row, out| write_text(values.value(row), out)),
-        Style::Bare => Box::new(move |row, out| out.extend_from_slice(values.value(row).as_bytes())),
+        Style::Bare => {
+            Box::new(move |row, out| out.extend_from_slice(values.value(row).as_bytes()))
+        }
     }
 }
 
@@ -217,13 +261,19 @@ fn raw_json(array: &ArrayRef) -> Write {
     })
 }
 
+/// Where a row's items start and end.
+type Bounds = Box<dyn Fn(usize) -> (usize, usize)>;
+
 fn list(array: &ArrayRef) -> anyhow::Result<Write> {
-    let (items, bounds): (Cells, Box<dyn Fn(usize) -> (usize, usize)>) = match array.data_type() {
+    let (items, bounds): (Cells, Bounds) = match array.data_type() {
         DataType::FixedSizeList(_, length) => {
             let lists = array.as_fixed_size_list().clone();
             let length = usize::try_from(*length).context("a list of negative length")?;
             let items = Cells::of(lists.values(), Content::Plain, Style::Json)?;
-            (items, Box::new(move |row| (row * length, (row + 1) * length)))
+            (
+                items,
+                Box::new(move |row| (row * length, (row + 1) * length)),
+            )
         }
         _ => {
             let lists = array.as_list::<i32>();
@@ -244,9 +294,10 @@ fn list(array: &ArrayRef) -> anyhow::Result<Write> {
     }))
 }
 
-fn bounds_of(offsets: &crate::batch::buffer::OffsetBuffer<i32>) -> Box<dyn Fn(usize) -> (usize, usize)> {
+fn bounds_of(offsets: &crate::batch::buffer::OffsetBuffer<i32>) -> Bounds {
     let offsets = offsets.clone();
-    let at = move |row: usize| usize::try_from(offsets[row]).expect("Arrow's offsets are not negative");
+    let at =
+        move |row: usize| usize::try_from(offsets[row]).expect("Arrow's offsets are not negative");
     Box::new(move |row| (at(row), at(row + 1)))
 }
 
@@ -350,7 +401,11 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
         let group = at(0) << 16 | at(1) << 8 | at(2);
         for place in 0..4 {
             let sextet = usize::try_from(group >> (18 - 6 * place) & 63).expect("six bits fit");
-            out.push(if place <= chunk.len() { ALPHABET[sextet] } else { b'=' });
+            out.push(if place <= chunk.len() {
+                ALPHABET[sextet]
+            } else {
+                b'='
+            });
         }
     }
 }

@@ -25,7 +25,11 @@ pub struct Misfit {
 
 impl Misfit {
     pub fn new(value: &Value<'_>, expected: &str) -> Box<Self> {
-        Box::new(Self { path: String::new(), shown: value.shown(), expected: expected.to_owned() })
+        Box::new(Self {
+            path: String::new(),
+            shown: value.shown(),
+            expected: expected.to_owned(),
+        })
     }
 
     /// Puts a step in front of the place.
@@ -57,7 +61,11 @@ pub trait ColumnBuilder: Send {
 /// Returns a builder for a type that [`native`] accepts; any other type is built as text.
 ///
 /// `sql_type` is the type's name for messages; `JSON` makes the text of any value its JSON.
-pub fn builder(arrow: &DataType, sql_type: &str, unit: Option<TimestampUnit>) -> Box<dyn ColumnBuilder> {
+pub fn builder(
+    arrow: &DataType,
+    sql_type: &str,
+    unit: Option<TimestampUnit>,
+) -> Box<dyn ColumnBuilder> {
     nested::builder(arrow, sql_type, unit)
         .or_else(|| scalar::builder(arrow, sql_type, unit))
         .unwrap_or_else(|| scalar::text_builder(sql_type))
@@ -124,7 +132,9 @@ fn sql_name(arrow: &DataType) -> String {
         DataType::Timestamp(_, _) => "TIMESTAMP".to_owned(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})"),
         DataType::List(item) => format!("{}[]", sql_name(item.data_type())),
-        DataType::FixedSizeList(item, length) => format!("{}[{length}]", sql_name(item.data_type())),
+        DataType::FixedSizeList(item, length) => {
+            format!("{}[{length}]", sql_name(item.data_type()))
+        }
         DataType::Struct(_) => "STRUCT".to_owned(),
         DataType::Map(_, _) => "MAP".to_owned(),
         _ => "VARCHAR".to_owned(),

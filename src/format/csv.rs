@@ -20,8 +20,13 @@ impl CsvEncoder {
     /// # Errors
     /// A column's type cannot be written.
     pub fn new(schema: &Schema) -> anyhow::Result<Self> {
-        let columns = schema.fields().iter().map(|field| (field.name().clone(), content_of(field)));
-        let encoder = Self { columns: columns.collect() };
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| (field.name().clone(), content_of(field)));
+        let encoder = Self {
+            columns: columns.collect(),
+        };
         encoder.encode_lines(&RecordBatch::new_empty(schema.clone()), &mut Vec::new())?;
         Ok(encoder)
     }

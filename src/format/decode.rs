@@ -60,12 +60,24 @@ impl Decoder {
     /// Makes a decoder. `unit` fixes the unit of epoch numbers, which is guessed otherwise.
     pub fn new(columns: Vec<Column>, filter: Filter, unit: Option<TimestampUnit>) -> Self {
         let columns: Arc<[Column]> = columns.into();
-        let fields: Vec<Field> = columns.iter().map(|column| {
-            // What has no builder is built as text, and cast by whoever knows the type.
-            let arrow = if column::native(&column.arrow) { column.arrow.clone() } else { DataType::Utf8 };
-            Field::new(&column.name, arrow, column.nullable)
-        }).collect();
-        Self { columns, schema: Arc::new(ArrowSchema::new(fields)), filter, unit }
+        let fields: Vec<Field> = columns
+            .iter()
+            .map(|column| {
+                // What has no builder is built as text, and cast by whoever knows the type.
+                let arrow = if column::native(&column.arrow) {
+                    column.arrow.clone()
+                } else {
+                    DataType::Utf8
+                };
+                Field::new(&column.name, arrow, column.nullable)
+            })
+            .collect();
+        Self {
+            columns,
+            schema: Arc::new(ArrowSchema::new(fields)),
+            filter,
+            unit,
+        }
     }
 
     /// Returns the schema of every batch.
@@ -109,20 +121,62 @@ impl Decoder {
             Some(filter) => find_link(text, filter).context("the link to the next page")?,
             None => None,
         };
-        Ok(Page { row_count: rows.count(), last_cursor, link, decoded: rows.finish(&self.schema)? })
+        Ok(Page {
+            row_count: rows.count(),
+            last_cursor,
+            link,
+            decoded: rows.finish(&self.schema)?,
+        })
+    }
+
+    /// Decodes many small bodies into one batch, in order. One that [`Decoder::decode`] would fail on is a
+    /// reject as a whole; the others go on.
+    ///
+    /// # Errors
+    /// None that a body can cause.
+    pub fn decode_each<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = &'b [u8]>,
+    ) -> anyhow::Result<Decoded> {
+        let mut run = self.run(None);
+        for body in bodies {
+            let mark = run.rows.mark();
+            let decoded = text_of(body)
+                .and_then(|text| each_document(text, |cursor| run.document(cursor)));
+            if let Err(error) = decoded {
+                run.rows.rollback(mark);
+                run.rows.reject(Reject {
+                    message: format!("{error:#}"),
+                    payload: shortened(&String::from_utf8_lossy(body), PAYLOAD_MAX).into_owned(),
+                });
+            }
+        }
+        run.rows.finish(&self.schema)
     }
 
     fn rows(&self, text: &str, cursor_field: Option<&str>) -> anyhow::Result<Rows> {
+        let mut run = self.run(cursor_field);
+        each_document(text, |cursor| run.document(cursor))?;
+        Ok(run.rows)
+    }
+
+    fn run(&self, cursor_field: Option<&str>) -> Run<'_> {
         let rows = Rows::new(&self.columns, self.unit, cursor_field);
         let names = self.columns.iter().map(|column| column.name.as_str());
         let names = Arc::new(Names::new(names.chain(rows.extra_name())));
         let build = match self.filter.plan() {
-            Some(Plan { row: Row::Build(members), .. }) => Some(Build::new(members, &rows)),
+            Some(Plan {
+                row: Row::Build(members),
+                ..
+            }) => Some(Build::new(members, &rows)),
             _ => None,
         };
-        let mut run = Run { filter: &self.filter, rows, matcher: Matcher::new(names), build };
-        each_document(text, |cursor| run.document(cursor))?;
-        Ok(run.rows)
+        Run {
+            filter: &self.filter,
+            rows,
+            matcher: Matcher::new(names),
+            build,
+        }
     }
 }
 
@@ -208,7 +262,10 @@ fn shortened(text: &str, characters_max: usize) -> std::borrow::Cow<'_, str> {
 fn text_of(body: &[u8]) -> anyhow::Result<&str> {
     match std::str::from_utf8(body) {
         Ok(text) => Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text)),
-        Err(error) => bail!("not valid JSON at byte {}: the body is not UTF-8", error.valid_up_to()),
+        Err(error) => bail!(
+            "not valid JSON at byte {}: the body is not UTF-8",
+            error.valid_up_to()
+        ),
     }
 }
 
@@ -234,9 +291,10 @@ fn each_document<'a>(
 fn separated(cursor: &Cursor<'_>, start: usize) -> Result<(), Fault> {
     let closed = cursor.since(start).ends_with(['}', ']', '"']);
     match cursor.peek() {
-        Some(byte) if !closed && !byte.is_ascii_whitespace() => {
-            Err(Fault { at: cursor.at, expected: "whitespace after the document" })
-        }
+        Some(byte) if !closed && !byte.is_ascii_whitespace() => Err(Fault {
+            at: cursor.at,
+            expected: "whitespace after the document",
+        }),
         _ => Ok(()),
     }
 }
@@ -257,7 +315,9 @@ fn position(value: Value<'_>) -> anyhow::Result<Option<String>> {
     let text = match value {
         Value::Null | Value::Bool(false) => return Ok(None),
         Value::Bool(true) => "true".to_owned(),
-        Value::Number(digits) => number::integer(digits).map_or(digits.to_owned(), |whole| whole.to_string()),
+        Value::Number(digits) => {
+            number::integer(digits).map_or(digits.to_owned(), |whole| whole.to_string())
+        }
         Value::Text(text) => text.get().into_owned(),
         Value::Nested(_) => bail!("expected a text or number, found `{}`", value.shown()),
     };
@@ -269,9 +329,14 @@ fn find_link(text: &str, filter: &Filter) -> anyhow::Result<Option<String>> {
     let mut link = None;
     each_document(text, |cursor| {
         let start = cursor.clone();
-        let mut sink = LinkSink { outputs: Vec::new() };
+        let mut sink = LinkSink {
+            outputs: Vec::new(),
+        };
         let walked = match filter.plan() {
-            Some(Plan { steps, row: Row::Whole }) => walk::walk(steps, cursor, &mut sink),
+            Some(Plan {
+                steps,
+                row: Row::Whole,
+            }) => walk::walk(steps, cursor, &mut sink),
             _ => Err(Halt::Unexpected),
         };
         let outputs: Vec<String> = match walked {
@@ -295,7 +360,10 @@ fn find_link(text: &str, filter: &Filter) -> anyhow::Result<Option<String>> {
     Ok(link)
 }
 
-fn interpret_all(cursor: &mut Cursor<'_>, filter: &Filter) -> anyhow::Result<Result<Vec<String>, Fault>> {
+fn interpret_all(
+    cursor: &mut Cursor<'_>,
+    filter: &Filter,
+) -> anyhow::Result<Result<Vec<String>, Fault>> {
     let document = match checked(cursor) {
         Ok(document) => document,
         Err(fault) => return Ok(Err(fault)),

@@ -30,7 +30,10 @@ impl Names {
 
     /// Takes names that are found with their case only.
     pub fn exact<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        Self { loose: HashMap::new(), ..Self::new(names) }
+        Self {
+            loose: HashMap::new(),
+            ..Self::new(names)
+        }
     }
 
     fn find(&self, key: &str) -> Target {
@@ -40,7 +43,9 @@ impl Names {
         if self.loose.is_empty() {
             return Target::None;
         }
-        self.loose.get(&key.to_lowercase()).map_or(Target::None, |number| Target::Loose(*number))
+        self.loose
+            .get(&key.to_lowercase())
+            .map_or(Target::None, |number| Target::Loose(*number))
     }
 }
 
@@ -68,7 +73,10 @@ impl<'a> Slot<'a> {
 
     /// Takes a value that needs no name.
     pub fn of(raw: &'a str) -> Self {
-        Self { raw: Some(raw), spelled: None }
+        Self {
+            raw: Some(raw),
+            spelled: None,
+        }
     }
 
     fn put(&mut self, target: Target, key: &'a str, raw: &'a str) {
@@ -77,7 +85,10 @@ impl<'a> Slot<'a> {
             Target::Exact(_) => *self = Self::of(raw),
             Target::Loose(_) => {
                 if self.raw.is_none() || self.spelled == Some(key) {
-                    *self = Self { raw: Some(raw), spelled: Some(key) };
+                    *self = Self {
+                        raw: Some(raw),
+                        spelled: Some(key),
+                    };
                 }
             }
         }
@@ -103,7 +114,10 @@ const LEARNED_MAX: usize = 256;
 
 impl Matcher {
     pub fn new(names: Arc<Names>) -> Self {
-        Self { names, learned: Vec::new() }
+        Self {
+            names,
+            learned: Vec::new(),
+        }
     }
 
     /// Passes the object under the cursor and puts what is found into the slots, which start empty. Of a
@@ -112,7 +126,11 @@ impl Matcher {
     /// # Errors
     /// The text is not JSON.
     #[inline]
-    pub fn fill<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Slot<'a>]) -> Result<(), Fault> {
+    pub fn fill<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        slots: &mut [Slot<'a>],
+    ) -> Result<(), Fault> {
         self.each(cursor, |cursor, target, key| {
             let raw = cursor.value()?;
             if let Target::Exact(number) | Target::Loose(number) = target {
@@ -155,7 +173,10 @@ impl Matcher {
         let start = cursor.at;
         let key = cursor.string()?;
         let target = self.names.find(&key.get());
-        let learned = Learned { key: cursor.since(start).as_bytes().into(), target };
+        let learned = Learned {
+            key: cursor.since(start).as_bytes().into(),
+            target,
+        };
         if let Some(slot) = self.learned.get_mut(place) {
             *slot = learned;
         } else if place == self.learned.len() && place < LEARNED_MAX {
@@ -173,16 +194,28 @@ mod tests {
         let mut matcher = Matcher::new(Arc::new(Names::new(names.iter().copied())));
         let mut slots = vec![Slot::default(); names.len()];
         matcher.fill(&mut Cursor::new(text), &mut slots).unwrap();
-        slots.iter().map(|slot| slot.raw().map(str::to_owned)).collect()
+        slots
+            .iter()
+            .map(|slot| slot.raw().map(str::to_owned))
+            .collect()
     }
 
     #[test]
     fn names_are_found_with_their_case_first() {
         let one = |text: &str| found(&["Price"], text)[0].clone();
-        assert_eq!(one(r#"{"price":1,"Price":2,"PRICE":3}"#).as_deref(), Some("2"));
+        assert_eq!(
+            one(r#"{"price":1,"Price":2,"PRICE":3}"#).as_deref(),
+            Some("2")
+        );
         assert_eq!(one(r#"{"Price":2,"price":1}"#).as_deref(), Some("2"));
-        assert_eq!(one(r#"{"PRICE":1,"price":2,"PRICE":3}"#).as_deref(), Some("3"));
-        assert_eq!(one(r#"{"Pr\u0069ce":[1, 2],"x":{}}"#).as_deref(), Some("[1, 2]"));
+        assert_eq!(
+            one(r#"{"PRICE":1,"price":2,"PRICE":3}"#).as_deref(),
+            Some("3")
+        );
+        assert_eq!(
+            one(r#"{"Pr\u0069ce":[1, 2],"x":{}}"#).as_deref(),
+            Some("[1, 2]")
+        );
         assert_eq!(one(r#"{"cost":1}"#), None);
     }
 

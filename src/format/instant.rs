@@ -62,7 +62,11 @@ const DAY_S: i64 = 86_400;
 
 /// Returns an epoch number in `target` units; its own unit is guessed unless fixed. What is finer than the
 /// target is cut off towards the past.
-pub fn timestamp_of_number(text: &str, fixed: Option<TimestampUnit>, target: TimestampUnit) -> Option<i64> {
+pub fn timestamp_of_number(
+    text: &str,
+    fixed: Option<TimestampUnit>,
+    target: TimestampUnit,
+) -> Option<i64> {
     let unit = match fixed {
         Some(unit) => unit,
         None => TimestampUnit::guess(text)?,
@@ -74,7 +78,9 @@ pub fn timestamp_of_number(text: &str, fixed: Option<TimestampUnit>, target: Tim
 /// Parses `2024-01-02`, `2024-01-02T03:04`, `2024-01-02 03:04:05.678901Z`, `…+02:00` into `target` units since
 /// the epoch, UTC. Without a zone it is UTC. What is finer than the target is cut off.
 pub fn timestamp_of_text(text: &str, target: TimestampUnit) -> Option<i64> {
-    let mut scan = Scan { rest: text.trim_ascii().as_bytes() };
+    let mut scan = Scan {
+        rest: text.trim_ascii().as_bytes(),
+    };
     let days = scan.date()?;
     let mut seconds = 0;
     let mut nanos = 0;
@@ -91,12 +97,16 @@ pub fn timestamp_of_text(text: &str, target: TimestampUnit) -> Option<i64> {
     }
     let seconds = days * DAY_S + seconds - offset;
     let fraction = nanos / (1_000_000_000 / target.per_second());
-    seconds.checked_mul(target.per_second())?.checked_add(fraction)
+    seconds
+        .checked_mul(target.per_second())?
+        .checked_add(fraction)
 }
 
 /// Parses a date, or the date of a timestamp as written, into days since the epoch.
 pub fn date_of_text(text: &str) -> Option<i32> {
-    let mut scan = Scan { rest: text.trim_ascii().as_bytes() };
+    let mut scan = Scan {
+        rest: text.trim_ascii().as_bytes(),
+    };
     let days = scan.date()?;
     if !scan.rest.is_empty() {
         // What follows must be a time, though the day is already known.
@@ -107,10 +117,14 @@ pub fn date_of_text(text: &str) -> Option<i32> {
 
 /// Parses `03:04`, `03:04:05`, `03:04:05.678901` into `target` units since midnight.
 pub fn time_of_text(text: &str, target: TimestampUnit) -> Option<i64> {
-    let mut scan = Scan { rest: text.trim_ascii().as_bytes() };
+    let mut scan = Scan {
+        rest: text.trim_ascii().as_bytes(),
+    };
     let (seconds, nanos) = scan.clock()?;
     let fraction = nanos / (1_000_000_000 / target.per_second());
-    scan.rest.is_empty().then_some(seconds * target.per_second() + fraction)
+    scan.rest
+        .is_empty()
+        .then_some(seconds * target.per_second() + fraction)
 }
 
 /// The rest of a text that is being read.
@@ -134,7 +148,11 @@ impl Scan<'_> {
             return None;
         }
         self.rest = rest;
-        Some(digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+        Some(
+            digits
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')),
+        )
     }
 
     /// Reads `YYYY-MM-DD` into days since the epoch.
@@ -164,7 +182,11 @@ impl Scan<'_> {
 
     /// Reads one or more digits as a fraction in nanoseconds; those beyond nine are checked and dropped.
     fn fraction(&mut self) -> Option<i64> {
-        let length = self.rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(self.rest.len());
+        let length = self
+            .rest
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(self.rest.len());
         let (digits, rest) = self.rest.split_at(length);
         self.rest = rest;
         let digit = |at: usize| digits.get(at).map_or(0, |digit| i64::from(digit - b'0'));
@@ -183,7 +205,11 @@ impl Scan<'_> {
         };
         self.rest = &self.rest[1..];
         let hours = self.digits(2)?;
-        let minutes = if self.take(b':') || !self.rest.is_empty() { self.digits(2)? } else { 0 };
+        let minutes = if self.take(b':') || !self.rest.is_empty() {
+            self.digits(2)?
+        } else {
+            0
+        };
         let seconds = hours * 3600 + minutes * 60;
         let valid = hours < 24 && minutes < 60;
         valid.then_some(if west { -seconds } else { seconds })
@@ -212,11 +238,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -232,7 +263,11 @@ pub fn write_timestamp(value: i64, unit: TimestampUnit, out: &mut Vec<u8>) {
     let fraction = value.rem_euclid(unit.per_second());
     write_civil(seconds.div_euclid(DAY_S), out);
     out.push(b'T');
-    write_clock(seconds.rem_euclid(DAY_S), fraction * (1_000_000_000 / unit.per_second()), out);
+    write_clock(
+        seconds.rem_euclid(DAY_S),
+        fraction * (1_000_000_000 / unit.per_second()),
+        out,
+    );
     out.push(b'Z');
 }
 
@@ -248,7 +283,11 @@ pub fn write_date(days: i32, out: &mut Vec<u8>) {
 /// Appends a time of day as `03:04:05.678`, its fraction as in [`write_timestamp`].
 pub fn write_time(value: i64, unit: TimestampUnit, out: &mut Vec<u8>) {
     let fraction = value.rem_euclid(unit.per_second());
-    write_clock(value.div_euclid(unit.per_second()), fraction * (1_000_000_000 / unit.per_second()), out);
+    write_clock(
+        value.div_euclid(unit.per_second()),
+        fraction * (1_000_000_000 / unit.per_second()),
+        out,
+    );
 }
 
 fn write_civil(days: i64, out: &mut Vec<u8>) {
@@ -319,10 +358,20 @@ mod tests {
             ("-1.5", -1_500_000),
             ("0", 0),
         ] {
-            assert_eq!(timestamp_of_number(text, None, Microsecond), Some(micros), "{text}");
+            assert_eq!(
+                timestamp_of_number(text, None, Microsecond),
+                Some(micros),
+                "{text}"
+            );
         }
-        assert_eq!(timestamp_of_number("5", Some(Millisecond), Microsecond), Some(5_000));
-        assert_eq!(timestamp_of_number("-1", Some(Nanosecond), Second), Some(-1));
+        assert_eq!(
+            timestamp_of_number("5", Some(Millisecond), Microsecond),
+            Some(5_000)
+        );
+        assert_eq!(
+            timestamp_of_number("-1", Some(Nanosecond), Second),
+            Some(-1)
+        );
         assert_eq!(timestamp_of_number("99999999999", None, Nanosecond), None);
         assert_eq!(timestamp_of_number("abc", None, Nanosecond), None);
     }
@@ -342,12 +391,24 @@ mod tests {
             assert_eq!(timestamp_of_text(text, Second), Some(seconds), "{text}");
         }
         for text in [
-            "", "2024", "2024-13-01", "2023-02-29", "2024-01-02T24:00:00", "2024-01-02T03:60", "2024-01-02X",
-            "2024-01-02T03:04:05.Z", "2024-01-02T03:04:05+2", "2024-01-02 03:04:05 UTC", "24-01-02",
+            "",
+            "2024",
+            "2024-13-01",
+            "2023-02-29",
+            "2024-01-02T24:00:00",
+            "2024-01-02T03:60",
+            "2024-01-02X",
+            "2024-01-02T03:04:05.Z",
+            "2024-01-02T03:04:05+2",
+            "2024-01-02 03:04:05 UTC",
+            "24-01-02",
         ] {
             assert_eq!(timestamp_of_text(text, Second), None, "{text}");
         }
-        assert_eq!(timestamp_of_text("2024-01-02T03:04:05.6789", Millisecond), Some(1_704_164_645_678));
+        assert_eq!(
+            timestamp_of_text("2024-01-02T03:04:05.6789", Millisecond),
+            Some(1_704_164_645_678)
+        );
         assert_eq!(timestamp_of_text("2400-01-01", Nanosecond), None);
     }
 
@@ -356,7 +417,10 @@ mod tests {
         assert_eq!(date_of_text("1970-01-02"), Some(1));
         assert_eq!(date_of_text("2024-02-29T23:59:59-08:00"), Some(19_782));
         assert_eq!(date_of_text("2024-02-29 noon"), None);
-        assert_eq!(time_of_text("03:04:05.000006", Microsecond), Some(11_045_000_006));
+        assert_eq!(
+            time_of_text("03:04:05.000006", Microsecond),
+            Some(11_045_000_006)
+        );
         assert_eq!(time_of_text("3:04", Microsecond), None);
     }
 

@@ -33,9 +33,9 @@ pub const TIME_MAX: Duration = Duration::from_secs(60);
 /// Longer filters are refused before they are looked at.
 const TEXT_MAX: usize = 64 * 1024;
 
-/// Symbols at most (operators, dots, commas, brackets): compiler and interpreter recurse on the length of a
-/// chain such as `.a | .b | …`, and this many fit a thread's stack of 2 MiB several times over.
-const SYMBOLS_MAX: usize = 1_000;
+/// Words and symbols at most: compiler and interpreter recurse on the length of a chain such as
+/// `.a | .b | …`. This many fit a thread's stack of 2 MiB, and are enough for an object of 300 members.
+const TOKENS_MAX: usize = 2_000;
 
 /// Brackets within brackets at most: the parser recurses on them.
 const BRACKETS_MAX: usize = 64;
@@ -47,7 +47,10 @@ const SEALED: &[(&str, &str)] = &[
     ("input_filename", "a filter sees one document at a time"),
     ("input_line_number", "a filter sees one document at a time"),
     ("env", "a filter cannot read the environment"),
-    ("now", "a filter cannot read the clock; use TRIGGER_TIME() in a generated column"),
+    (
+        "now",
+        "a filter cannot read the clock; use TRIGGER_TIME() in a generated column",
+    ),
     ("localtime", "a filter cannot read the local time zone"),
     ("strflocaltime", "a filter cannot read the local time zone"),
     ("halt", "a filter cannot end the program"),
@@ -73,9 +76,17 @@ impl JqError {
     fn at(text: &str, culprit: &str, message: String) -> Self {
         let start = (culprit.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
         match start.filter(|start| start + culprit.len() <= text.len()) {
-            Some(start) => Self { message, start, end: start + culprit.len() },
+            Some(start) => Self {
+                message,
+                start,
+                end: start + culprit.len(),
+            },
             // The culprit lies in a definition of the library that uses what was left out.
-            None => Self { message, start: 0, end: text.len() },
+            None => Self {
+                message,
+                start: 0,
+                end: text.len(),
+            },
         }
     }
 }
@@ -120,7 +131,12 @@ struct Compiled {
 
 impl std::fmt::Debug for Filter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Filter({:?}, {})", self.compiled.text, self.way())
+        write!(
+            formatter,
+            "Filter({:?}, {})",
+            self.compiled.text,
+            self.way()
+        )
     }
 }
 
@@ -131,17 +147,27 @@ impl Filter {
     /// The first fault in the text: syntax, an undefined name, or something a filter may not do.
     pub fn compile(text: &str) -> Result<Self, JqError> {
         check_size(text)?;
-        let tokens = Lexer::new(text).lex().map_err(|faults| lex_error(text, &faults))?;
-        check_symbols(text, &tokens)?;
+        let tokens = Lexer::new(text)
+            .lex()
+            .map_err(|faults| lex_error(text, &faults))?;
+        check_tokens(text, &tokens)?;
         let parsed = Parser::new(&tokens).parse(Parser::term);
         let term = parsed.map_err(|faults| parse_error(text, &faults))?;
         if let Some(call) = calls::recursive(&term) {
-            let message = format!("`{call}` calls itself; use `recurse`, `until`, `while`, `reduce` or `walk`");
+            let message = format!(
+                "`{call}` calls itself; use `recurse`, `until`, `while`, `reduce` or `walk`"
+            );
             return Err(JqError::at(text, call, message));
         }
         let program = compile_program(text)?;
-        let compiled = Compiled { text: text.to_owned(), program, plan: Plan::of(&term) };
-        Ok(Self { compiled: Arc::new(compiled) })
+        let compiled = Compiled {
+            text: text.to_owned(),
+            program,
+            plan: Plan::of(&term),
+        };
+        Ok(Self {
+            compiled: Arc::new(compiled),
+        })
     }
 
     /// Returns the filter `.`.
@@ -155,7 +181,11 @@ impl Filter {
 
     /// Says how the filter is run. A document of an unexpected shape may still go through the interpreter.
     pub fn way(&self) -> Way {
-        if self.compiled.plan.is_some() { Way::Extracted } else { Way::Interpreted }
+        if self.compiled.plan.is_some() {
+            Way::Extracted
+        } else {
+            Way::Interpreted
+        }
     }
 
     pub(super) fn plan(&self) -> Option<&Plan> {
@@ -167,8 +197,14 @@ impl Filter {
     pub(super) fn interpreted(&self) -> Self {
         let text = self.compiled.text.clone();
         let program = compile_program(&text).expect("the text was compiled before");
-        let compiled = Compiled { text, program, plan: None };
-        Self { compiled: Arc::new(compiled) }
+        let compiled = Compiled {
+            text,
+            program,
+            plan: None,
+        };
+        Self {
+            compiled: Arc::new(compiled),
+        }
     }
 
     /// Runs the filter on one document, checked JSON, and hands each output to `output`.
@@ -181,13 +217,25 @@ impl Filter {
         document: &str,
         mut output: impl FnMut(&Val) -> anyhow::Result<()>,
     ) -> anyhow::Result<Result<(), String>> {
-        let value = jaq_json::read::parse_single(document.as_bytes()).context("the jq interpreter cannot read it")?;
+        let value = jaq_json::read::parse_single(document.as_bytes())
+            .context("the jq interpreter cannot read it")?;
         let program = &self.compiled.program;
         let context = Ctx::<JustLut<Val>>::new(&program.lut, Vars::new([]));
         let start = Instant::now();
-        for (count, result) in program.id.run((context, value)).map(unwrap_valr).enumerate() {
-            ensure!(count < OUTPUTS_MAX, "the filter gives more than {OUTPUTS_MAX} outputs for one document");
-            ensure!(start.elapsed() < TIME_MAX, "the filter takes longer than {TIME_MAX:?} for one document");
+        for (count, result) in program
+            .id
+            .run((context, value))
+            .map(unwrap_valr)
+            .enumerate()
+        {
+            ensure!(
+                count < OUTPUTS_MAX,
+                "the filter gives more than {OUTPUTS_MAX} outputs for one document"
+            );
+            ensure!(
+                start.elapsed() < TIME_MAX,
+                "the filter takes longer than {TIME_MAX:?} for one document"
+            );
             match result {
                 Ok(value) => output(&value)?,
                 Err(error) => return Ok(Err(error.to_string())),
@@ -200,43 +248,54 @@ impl Filter {
 fn check_size(text: &str) -> Result<(), JqError> {
     if text.len() > TEXT_MAX {
         let message = format!("the filter is longer than {TEXT_MAX} bytes");
-        return Err(JqError { message, start: 0, end: text.len() });
+        return Err(JqError {
+            message,
+            start: 0,
+            end: text.len(),
+        });
     }
-    let mut depth = 0;
+    let mut depth = 0usize;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth -= 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth > BRACKETS_MAX {
             let message = format!("brackets are nested deeper than {BRACKETS_MAX} levels");
-            return Err(JqError { message, start: at, end: at + 1 });
+            return Err(JqError {
+                message,
+                start: at,
+                end: at + 1,
+            });
         }
-        depth = depth.max(0);
     }
     Ok(())
 }
 
-fn check_symbols<'s>(text: &'s str, tokens: &[Token<&'s str>]) -> Result<(), JqError> {
+fn check_tokens<'s>(text: &'s str, tokens: &[Token<&'s str>]) -> Result<(), JqError> {
     let mut count = 0;
-    match nth_symbol(tokens, &mut count) {
-        Some(symbol) => Err(JqError::at(text, symbol, format!("the filter has more than {SYMBOLS_MAX} symbols"))),
+    match excess_token(tokens, &mut count) {
+        Some(token) => {
+            let message = format!("the filter has more than {TOKENS_MAX} words and symbols");
+            Err(JqError::at(text, token, message))
+        }
         None => Ok(()),
     }
 }
 
-/// Returns the first symbol beyond the bound.
-fn nth_symbol<'s>(tokens: &[Token<&'s str>], count: &mut usize) -> Option<&'s str> {
+/// Returns the start of the first token beyond the bound.
+fn excess_token<'s>(tokens: &[Token<&'s str>], count: &mut usize) -> Option<&'s str> {
     tokens.iter().find_map(|Token(piece, token)| {
-        *count += usize::from(matches!(token, lex::Tok::Sym | lex::Tok::Block(_)));
-        if *count > SYMBOLS_MAX {
+        // Prefixes nest without anything between them: each link takes more of the stack.
+        *count += if matches!(*piece, "try" | "-") { 3 } else { 1 };
+        if *count > TOKENS_MAX {
             return Some(head(piece));
         }
         match token {
-            lex::Tok::Block(inner) => nth_symbol(inner, count),
+            lex::Tok::Block(inner) => excess_token(inner, count),
             lex::Tok::Str(parts) => parts.iter().find_map(|part| match part {
-                lex::StrPart::Term(inner) => nth_symbol(std::slice::from_ref(inner), count),
+                lex::StrPart::Term(inner) => excess_token(std::slice::from_ref(inner), count),
                 _ => None,
             }),
             _ => None,
@@ -251,13 +310,19 @@ fn head(piece: &str) -> &str {
 
 fn lex_error<'s>(text: &'s str, faults: &[lex::Error<&'s str>]) -> JqError {
     let Some((expected, rest)) = faults.first() else {
-        return JqError { message: "not a jq filter".to_owned(), start: 0, end: text.len() };
+        return JqError {
+            message: "not a jq filter".to_owned(),
+            start: 0,
+            end: text.len(),
+        };
     };
     match expected {
         // The rest starts where the closing one was missed; the culprit is the opening one.
-        lex::Expect::Delim(open) => {
-            JqError::at(text, open, format!("`{open}` is not closed: expected {}", expected.as_str()))
-        }
+        lex::Expect::Delim(open) => JqError::at(
+            text,
+            open,
+            format!("`{open}` is not closed: expected {}", expected.as_str()),
+        ),
         lex::Expect::Token => {
             let found = head(rest);
             JqError::at(text, found, format!("`{found}` means nothing here"))
@@ -268,10 +333,14 @@ fn lex_error<'s>(text: &'s str, faults: &[lex::Error<&'s str>]) -> JqError {
 
 fn parse_error<'s, 't>(text: &'s str, faults: &[parse::TError<'t, &'s str>]) -> JqError {
     let Some((expected, found)) = faults.first() else {
-        return JqError { message: "not a jq filter".to_owned(), start: 0, end: text.len() };
+        return JqError {
+            message: "not a jq filter".to_owned(),
+            start: 0,
+            end: text.len(),
+        };
     };
     let expected = match expected {
-        parse::Expect::Just(word) if word.is_empty() => "the end of the filter".to_owned(),
+        parse::Expect::Just("") => "the end of the filter".to_owned(),
         parse::Expect::Just(word) => format!("`{word}`"),
         parse::Expect::Nothing => "an operator or the end".to_owned(),
         parse::Expect::Term => "a filter such as `.a`".to_owned(),
@@ -279,7 +348,11 @@ fn parse_error<'s, 't>(text: &'s str, faults: &[parse::TError<'t, &'s str>]) -> 
         other => other.as_str().to_owned(),
     };
     match found {
-        None => JqError::at(text, &text[text.len()..], format!("expected {expected}, but the filter ends")),
+        None => JqError::at(
+            text,
+            &text[text.len()..],
+            format!("expected {expected}, but the filter ends"),
+        ),
         Some(Token(found, lex::Tok::Block(_) | lex::Tok::Str(_))) => {
             let found = head(found);
             JqError::at(text, found, format!("expected {expected}, found `{found}`"))
@@ -287,26 +360,48 @@ fn parse_error<'s, 't>(text: &'s str, faults: &[parse::TError<'t, &'s str>]) -> 
         Some(Token(found @ (")" | "]" | "}"), _)) => {
             JqError::at(text, found, format!("expected {expected} before `{found}`"))
         }
-        Some(Token(found, _)) => JqError::at(text, found, format!("expected {expected}, found `{found}`")),
+        Some(Token(found, _)) => {
+            JqError::at(text, found, format!("expected {expected}, found `{found}`"))
+        }
     }
 }
 
 fn compile_program(text: &str) -> Result<Program, JqError> {
     let open = |name: &str| SEALED.iter().all(|(sealed, _)| *sealed != name);
-    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let functions = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let defs = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs());
+    let functions = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs());
     let arena = Arena::default();
     let loader = Loader::new(defs.filter(|definition| open(definition.name)));
-    let modules = loader.load(&arena, File { code: text, path: () }).map_err(|_| {
-        // The text was parsed as one term before: what fails now is a module's head.
-        let message = "a filter cannot load modules".to_owned();
-        JqError { message, start: 0, end: text.len() }
-    })?;
+    let modules = loader
+        .load(
+            &arena,
+            File {
+                code: text,
+                path: (),
+            },
+        )
+        .map_err(|_| {
+            // The text was parsed as one term before: what fails now is a module's head.
+            let message = "a filter cannot load modules".to_owned();
+            JqError {
+                message,
+                start: 0,
+                end: text.len(),
+            }
+        })?;
     let compiler = Compiler::default().with_funs(functions.filter(|(name, ..)| open(name)));
     compiler.compile(modules).map_err(|faults| {
         match faults.iter().flat_map(|(_, faults)| faults).next() {
             Some((name, undefined)) => undefined_error(text, name, undefined),
-            None => JqError { message: "not a jq filter".to_owned(), start: 0, end: text.len() },
+            None => JqError {
+                message: "not a jq filter".to_owned(),
+                start: 0,
+                end: text.len(),
+            },
         }
     })
 }

@@ -39,10 +39,21 @@ impl JsonEncoder {
             let mut head = Vec::new();
             write_text(field.name(), &mut head);
             head.push(b':');
-            let listed = json_columns.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
-            Member { head, content: if listed { Content::Json } else { content_of(field) } }
+            let listed = json_columns
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(field.name()));
+            Member {
+                head,
+                content: if listed {
+                    Content::Json
+                } else {
+                    content_of(field)
+                },
+            }
         });
-        let encoder = Self { members: members.collect() };
+        let encoder = Self {
+            members: members.collect(),
+        };
         // Whatever cannot be written is found before the first row.
         encoder.rows(&RecordBatch::new_empty(schema.clone()))?;
         Ok(encoder)
@@ -63,7 +74,10 @@ impl JsonEncoder {
         for (member, column) in self.members.iter().zip(batch.columns()) {
             cells.push(Cells::of(column, member.content, Style::Json)?);
         }
-        Ok(JsonRows { members: &self.members, cells })
+        Ok(JsonRows {
+            members: &self.members,
+            cells,
+        })
     }
 
     /// Appends one row as an object, without a line break. For more than one row of a batch, [`Self::rows`]
@@ -88,7 +102,12 @@ impl JsonEncoder {
     ///
     /// # Errors
     /// As for [`Self::rows`].
-    pub fn encode_lines_with(&self, batch: &RecordBatch, constant: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    pub fn encode_lines_with(
+        &self,
+        batch: &RecordBatch,
+        constant: &str,
+        out: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
         let rows = self.rows(batch)?;
         for row in 0..batch.num_rows() {
             rows.write(row, constant, out);

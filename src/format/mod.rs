@@ -1,22 +1,24 @@
-//! Bytes to columns and columns to bytes: jq filters, JSON in and out, CSV out.
+//! Bytes to columns and columns to bytes: jq filters, JSON and Avro in and out, CSV out.
 //!
 //! Knows nothing of connectors, SQL or the engine; connectors call it. In data order: a body's text is read by
 //! a [`scan::Cursor`], a filter ([`jq`]) says which values are rows, [`decode`] finds their members
 //! ([`fields`]) and puts each [`value::Value`] into its [`column`] ([`number`] and [`instant`] read what is
-//! written); on the way out [`json`] and [`csv`] write rows of Arrow columns ([`cell`]).
+//! written); on the way out [`json`] and [`csv`] write rows of Arrow columns ([`cell`]). [`avro`] reads messages into
+//! JSON for the decoder, and writes columns straight into Avro's binary form.
 
+mod cell;
+mod column;
+mod csv;
+mod decode;
+mod fields;
+mod instant;
+mod jq;
+mod json;
+mod number;
 mod scan;
 mod value;
-mod number;
-mod instant;
-mod fields;
-mod column;
-mod jq;
-mod decode;
-mod cell;
-mod json;
-mod csv;
 
+pub use self::cell::{Cells, Content, Style};
 pub use self::column::native;
 pub use self::csv::CsvEncoder;
 pub use self::decode::{Decoder, Page};

@@ -33,11 +33,19 @@ impl<'a> Parts<'a> {
             Some((b'e' | b'E', rest)) => parse_exponent(rest)?,
             Some(_) => return None,
         };
-        Some(Self { negative, whole, fraction, exponent })
+        Some(Self {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        })
     }
 
     fn digits(&self) -> impl Iterator<Item = i128> {
-        self.whole.iter().chain(self.fraction).map(|digit| i128::from(digit - b'0'))
+        self.whole
+            .iter()
+            .chain(self.fraction)
+            .map(|digit| i128::from(digit - b'0'))
     }
 
     /// Returns the value times ten to `scale`, cut off towards zero, with the digits behind the cut; `None`
@@ -64,7 +72,11 @@ impl<'a> Parts<'a> {
                 value = value.checked_mul(10)?;
             }
         }
-        Some(Scaled { value, half: first_cut >= 5, exact })
+        Some(Scaled {
+            value,
+            half: first_cut >= 5,
+            exact,
+        })
     }
 }
 
@@ -77,7 +89,10 @@ struct Scaled {
 }
 
 fn split_digits(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let length = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    let length = bytes
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(bytes.len());
     bytes.split_at(length)
 }
 
@@ -91,7 +106,9 @@ fn parse_exponent(bytes: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let exponent = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let exponent = digits
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
     Some(if negative { -exponent } else { exponent })
 }
 
@@ -102,7 +119,11 @@ pub fn integer(text: &str) -> Option<i128> {
     }
     let parts = Parts::parse(text)?;
     let scaled = parts.scaled(0)?;
-    let signed = if parts.negative { -scaled.value } else { scaled.value };
+    let signed = if parts.negative {
+        -scaled.value
+    } else {
+        scaled.value
+    };
     scaled.exact.then_some(signed)
 }
 
@@ -203,11 +224,17 @@ mod tests {
     fn decimals_are_exact_and_round_half_up() {
         assert_eq!(decimal("1.005", 18, 2), Some(101));
         assert_eq!(decimal("-1.005", 18, 2), Some(-101));
-        assert_eq!(decimal("1.0049999999999999999999999999999999999999999", 18, 2), Some(100));
+        assert_eq!(
+            decimal("1.0049999999999999999999999999999999999999999", 18, 2),
+            Some(100)
+        );
         assert_eq!(decimal("0.1e-1", 18, 2), Some(1));
         assert_eq!(decimal("4e-3", 18, 2), Some(0));
         assert_eq!(decimal("0.5", 18, 0), Some(1));
-        assert_eq!(decimal("12345678901234567.89", 19, 2), Some(1_234_567_890_123_456_789));
+        assert_eq!(
+            decimal("12345678901234567.89", 19, 2),
+            Some(1_234_567_890_123_456_789)
+        );
         assert_eq!(decimal("99.995", 4, 2), None);
         assert_eq!(decimal("99.994", 4, 2), Some(9999));
         assert_eq!(decimal("1e40", 38, 0), None);

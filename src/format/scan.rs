@@ -24,9 +24,16 @@ impl Fault {
     pub fn describe(&self, text: &str) -> String {
         let before = &text.as_bytes()[..self.at.min(text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line_start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         // Bytes that continue a character are not counted.
-        let column = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count() + 1;
+        let column = before[line_start..]
+            .iter()
+            .filter(|byte| **byte & 0xC0 != 0x80)
+            .count()
+            + 1;
         let found = match text.get(self.at..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("found {character:?}"),
             None if self.at >= text.len() => "the text ends".to_owned(),
@@ -99,7 +106,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
-        Err(Fault { at: self.at, expected })
+        Err(Fault {
+            at: self.at,
+            expected,
+        })
     }
 
     /// Passes `word` and says whether it was there.
@@ -223,7 +233,10 @@ impl<'a> Cursor<'a> {
         if self.peek() == Some(b'"') {
             let raw = &self.text[start..self.at];
             self.at += 1;
-            return Ok(Text { raw, escaped: false });
+            return Ok(Text {
+                raw,
+                escaped: false,
+            });
         }
         self.escaped_string(start)
     }
@@ -382,15 +395,22 @@ fn unescape(raw: &str) -> String {
 
 /// Reads what follows `\u`: the character, and how many bytes it took.
 fn unicode_escape(rest: &str) -> (char, usize) {
-    let unit = |at: usize| rest.get(at..at + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let unit = |at: usize| {
+        rest.get(at..at + 4)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+    };
     let high = unit(0).unwrap_or(0xFFFD);
-    if (0xD800..0xDC00).contains(&high) && rest[4..].starts_with("\\u") {
-        if let Some(low) = unit(6).filter(|low| (0xDC00..0xE000).contains(low)) {
-            let code = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
-        }
+    let pair = (0xD800..0xDC00).contains(&high) && rest[4..].starts_with("\\u");
+    let low = unit(6).filter(|low| pair && (0xDC00..0xE000).contains(low));
+    if let Some(low) = low {
+        let code = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+        let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        return (character, 10);
     }
-    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
+    (
+        char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER),
+        4,
+    )
 }
 
 #[cfg(test)]
@@ -406,11 +426,37 @@ mod tests {
     fn accepts_what_serde_json_accepts() {
         let mut random = fastrand::Rng::with_seed(7);
         let pieces = [
-            "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u00e9\"", "\"\\x\"", "\"\t\"", "1", "-0", "01", "1.", "1.5e-3",
-            "-", "true", "nul", "null", " ", "\"", "\\", "é", "\"12345678\\\"9\"", "[1,2]", "{\"a\":1}",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"\\u00e9\"",
+            "\"\\x\"",
+            "\"\t\"",
+            "1",
+            "-0",
+            "01",
+            "1.",
+            "1.5e-3",
+            "-",
+            "true",
+            "nul",
+            "null",
+            " ",
+            "\"",
+            "\\",
+            "é",
+            "\"12345678\\\"9\"",
+            "[1,2]",
+            "{\"a\":1}",
         ];
         for _ in 0..200_000 {
-            let text: String = (0..random.usize(1..7)).map(|_| pieces[random.usize(..pieces.len())]).collect();
+            let text: String = (0..random.usize(1..7))
+                .map(|_| pieces[random.usize(..pieces.len())])
+                .collect();
             let reference = serde_json::from_str::<serde_json::Value>(&text).is_ok();
             assert_eq!(accepts(text.trim_matches(' ')), reference, "{text}");
         }

@@ -183,7 +183,9 @@ pub fn write_text(text: &str, out: &mut String) {
     loop {
         let plain = plain_length(rest.as_bytes());
         out.push_str(&rest[..plain]);
-        let Some(byte) = rest.as_bytes().get(plain) else { break };
+        let Some(byte) = rest.as_bytes().get(plain) else {
+            break;
+        };
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
@@ -214,13 +216,20 @@ pub fn write_val(value: &Val, out: &mut String) -> anyhow::Result<()> {
 }
 
 fn write_val_at(value: &Val, out: &mut String, depth: usize) -> anyhow::Result<()> {
-    ensure!(depth <= DEPTH_MAX, "the filter's output is nested deeper than {DEPTH_MAX} levels");
+    ensure!(
+        depth <= DEPTH_MAX,
+        "the filter's output is nested deeper than {DEPTH_MAX} levels"
+    );
     match value {
         Val::Null => out.push_str("null"),
         Val::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Val::Num(Num::Float(float)) if float.is_nan() => out.push_str("null"),
         Val::Num(Num::Float(float)) if float.is_infinite() => {
-            out.push_str(if *float > 0.0 { "1.7976931348623157e308" } else { "-1.7976931348623157e308" });
+            out.push_str(if *float > 0.0 {
+                "1.7976931348623157e308"
+            } else {
+                "-1.7976931348623157e308"
+            });
         }
         Val::Num(number) => out.push_str(&number.to_string()),
         Val::BStr(bytes) | Val::TStr(bytes) => write_text(&String::from_utf8_lossy(bytes), out),
@@ -275,20 +284,31 @@ mod tests {
     fn compact_text_keeps_numbers_and_drops_spaces() {
         assert_eq!(compacted(" { } ".trim()), "{}");
         assert_eq!(
-            compacted("{ \"a\" : [ 1.10 , 1E+2, 123456789012345678901234567890 ], \"b\":\"\\u0041\\/\" }"),
+            compacted(
+                "{ \"a\" : [ 1.10 , 1E+2, 123456789012345678901234567890 ], \"b\":\"\\u0041\\/\" }"
+            ),
             "{\"a\":[1.10,1E+2,123456789012345678901234567890],\"b\":\"A/\"}"
         );
     }
 
     #[test]
     fn of_a_key_given_twice_the_last_value_counts() {
-        assert_eq!(compacted(r#"{"a":1,"b":2,"a":{"c":3}}"#), r#"{"a":{"c":3},"b":2}"#);
-        assert_eq!(compacted(r#"[{"a":"\ud800","a":"\ud800x"}]"#), "[{\"a\":\"\u{FFFD}x\"}]");
+        assert_eq!(
+            compacted(r#"{"a":1,"b":2,"a":{"c":3}}"#),
+            r#"{"a":{"c":3},"b":2}"#
+        );
+        assert_eq!(
+            compacted(r#"[{"a":"\ud800","a":"\ud800x"}]"#),
+            "[{\"a\":\"\u{FFFD}x\"}]"
+        );
     }
 
     #[test]
     fn compact_text_reads_back_as_the_same_value() {
-        for text in [r#"{"k\n":"\u0000\u001f\"\\ é"}"#, "[[],{},[{}],null,true,false]"] {
+        for text in [
+            r#"{"k\n":"\u0000\u001f\"\\ é"}"#,
+            "[[],{},[{}],null,true,false]",
+        ] {
             let reference: serde_json::Value = serde_json::from_str(text).unwrap();
             let ours: serde_json::Value = serde_json::from_str(&compacted(text)).unwrap();
             assert_eq!(ours, reference);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{ColumnBuilder, Misfit, builder as any_builder, sql_name};
 use crate::batch::array::builder::NullBufferBuilder;
-use crate::batch::array::{Array as _, ArrayRef, FixedSizeListArray, ListArray, MapArray, StructArray};
+use crate::batch::array::{
+    Array as _, ArrayRef, FixedSizeListArray, ListArray, MapArray, StructArray,
+};
 use crate::batch::buffer::{OffsetBuffer, ScalarBuffer};
 use crate::batch::datatypes::{DataType, FieldRef, Fields};
 use crate::format::fields::{Matcher, Names, Slot};
@@ -16,7 +18,11 @@ use crate::format::value::Value;
 const CHECKED: &str = "the text of a value was checked when the body was walked";
 
 /// Returns a builder, if the type is a native one with members.
-pub fn builder(arrow: &DataType, sql_type: &str, fixed: Option<TimestampUnit>) -> Option<Box<dyn ColumnBuilder>> {
+pub fn builder(
+    arrow: &DataType,
+    sql_type: &str,
+    fixed: Option<TimestampUnit>,
+) -> Option<Box<dyn ColumnBuilder>> {
     if !super::native(arrow) {
         return None;
     }
@@ -27,9 +33,13 @@ pub fn builder(arrow: &DataType, sql_type: &str, fixed: Option<TimestampUnit>) -
     let sql_type = sql_type.to_owned();
     let valid = NullBufferBuilder::new(0);
     Some(match arrow {
-        DataType::List(item) => {
-            Box::new(Lists { items: member(item), item: Arc::clone(item), ends: Vec::new(), valid, sql_type })
-        }
+        DataType::List(item) => Box::new(Lists {
+            items: member(item),
+            item: Arc::clone(item),
+            ends: Vec::new(),
+            valid,
+            sql_type,
+        }),
         DataType::FixedSizeList(item, length) => Box::new(FixedLists {
             items: member(item),
             item: Arc::clone(item),
@@ -45,7 +55,9 @@ pub fn builder(arrow: &DataType, sql_type: &str, fixed: Option<TimestampUnit>) -
             sql_type,
         }),
         DataType::Map(entries, _) => {
-            let DataType::Struct(fields) = entries.data_type() else { return None };
+            let DataType::Struct(fields) = entries.data_type() else {
+                return None;
+            };
             Box::new(Maps {
                 keys: member(&fields[0]),
                 values: member(&fields[1]),
@@ -66,7 +78,9 @@ fn offset(length: usize) -> Option<i32> {
 }
 
 fn end_of(ends: &[i32]) -> usize {
-    ends.last().map_or(0, |end| usize::try_from(*end).expect("ends are not negative"))
+    ends.last().map_or(0, |end| {
+        usize::try_from(*end).expect("ends are not negative")
+    })
 }
 
 fn offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
@@ -83,7 +97,9 @@ fn append_items(raw: &str, items: &mut dyn ColumnBuilder) -> Result<usize, Box<M
     let mut more = cursor.open(b']').expect(CHECKED);
     while more {
         let value = Value::of(cursor.value().expect(CHECKED));
-        items.append(value).map_err(|misfit| misfit.within(&format!("[{count}]")))?;
+        items
+            .append(value)
+            .map_err(|misfit| misfit.within(&format!("[{count}]")))?;
         count += 1;
         more = cursor.next_member(b']').expect(CHECKED);
     }
@@ -109,7 +125,9 @@ impl ColumnBuilder for Lists {
             other => return Err(Misfit::new(&other, &self.sql_type)),
         };
         let appended = append_items(raw, self.items.as_mut());
-        let end = appended.and_then(|_| offset(self.items.len()).ok_or_else(|| Misfit::new(&value, &self.sql_type)));
+        let end = appended.and_then(|_| {
+            offset(self.items.len()).ok_or_else(|| Misfit::new(&value, &self.sql_type))
+        });
         match end {
             Ok(end) => {
                 self.ends.push(end);
@@ -140,7 +158,12 @@ impl ColumnBuilder for Lists {
 
     fn finish(&mut self) -> ArrayRef {
         let items = self.items.finish();
-        Arc::new(ListArray::new(Arc::clone(&self.item), offsets(&mut self.ends), items, self.valid.finish()))
+        Arc::new(ListArray::new(
+            Arc::clone(&self.item),
+            offsets(&mut self.ends),
+            items,
+            self.valid.finish(),
+        ))
     }
 }
 
@@ -164,7 +187,11 @@ impl ColumnBuilder for FixedLists {
         };
         let start = self.items.len();
         let appended = append_items(raw, self.items.as_mut()).and_then(|count| {
-            if count == self.length { Ok(()) } else { Err(Misfit::new(&value, &self.sql_type)) }
+            if count == self.length {
+                Ok(())
+            } else {
+                Err(Misfit::new(&value, &self.sql_type))
+            }
         });
         match appended {
             Ok(()) => self.valid.append_non_null(),
@@ -194,8 +221,14 @@ impl ColumnBuilder for FixedLists {
         let rows = self.valid.len();
         let items = self.items.finish();
         Arc::new(
-            FixedSizeListArray::try_new_with_length(Arc::clone(&self.item), length, items, self.valid.finish(), rows)
-                .expect("every row has appended exactly the list's length of items"),
+            FixedSizeListArray::try_new_with_length(
+                Arc::clone(&self.item),
+                length,
+                items,
+                self.valid.finish(),
+                rows,
+            )
+            .expect("every row has appended exactly the list's length of items"),
         )
     }
 }
@@ -212,10 +245,14 @@ impl Structs {
     fn append_members(&mut self, raw: &str) -> Result<(), Box<Misfit>> {
         let mut slots = vec![Slot::default(); self.members.len()];
         let mut matcher = Matcher::new(Arc::clone(&self.names));
-        matcher.fill(&mut Cursor::new(raw), &mut slots).expect(CHECKED);
+        matcher
+            .fill(&mut Cursor::new(raw), &mut slots)
+            .expect(CHECKED);
         for ((slot, member), field) in slots.iter().zip(&mut self.members).zip(&self.fields) {
             let value = slot.raw().map_or(Value::Null, Value::of);
-            member.append(value).map_err(|misfit| misfit.within(&format!(".{}", field.name())))?;
+            member
+                .append(value)
+                .map_err(|misfit| misfit.within(&format!(".{}", field.name())))?;
         }
         Ok(())
     }
@@ -235,13 +272,18 @@ impl ColumnBuilder for Structs {
         let appended = self.append_members(raw);
         match appended {
             Ok(()) => self.valid.append_non_null(),
-            Err(_) => self.members.iter_mut().for_each(|member| member.truncate(rows)),
+            Err(_) => self
+                .members
+                .iter_mut()
+                .for_each(|member| member.truncate(rows)),
         }
         appended
     }
 
     fn append_null(&mut self) {
-        self.members.iter_mut().for_each(|member| member.append_null());
+        self.members
+            .iter_mut()
+            .for_each(|member| member.append_null());
         self.valid.append_null();
     }
 
@@ -250,16 +292,27 @@ impl ColumnBuilder for Structs {
     }
 
     fn truncate(&mut self, rows: usize) {
-        self.members.iter_mut().for_each(|member| member.truncate(rows));
+        self.members
+            .iter_mut()
+            .for_each(|member| member.truncate(rows));
         self.valid.truncate(rows);
     }
 
     fn finish(&mut self) -> ArrayRef {
         let rows = self.valid.len();
-        let members = self.members.iter_mut().map(|member| member.finish()).collect();
+        let members = self
+            .members
+            .iter_mut()
+            .map(|member| member.finish())
+            .collect();
         Arc::new(
-            StructArray::try_new_with_length(self.fields.clone(), members, self.valid.finish(), rows)
-                .expect("every member was built for its field and has as many rows"),
+            StructArray::try_new_with_length(
+                self.fields.clone(),
+                members,
+                self.valid.finish(),
+                rows,
+            )
+            .expect("every member was built for its field and has as many rows"),
         )
     }
 }
@@ -286,12 +339,19 @@ impl Maps {
             let key = cursor.string().expect(CHECKED);
             let key_raw = cursor.since(start);
             cursor.colon().expect(CHECKED);
-            members.insert(key.get().into_owned(), (key_raw, cursor.value().expect(CHECKED)));
+            members.insert(
+                key.get().into_owned(),
+                (key_raw, cursor.value().expect(CHECKED)),
+            );
             more = cursor.next_member(b'}').expect(CHECKED);
         }
         for (key, (key_raw, value)) in &members {
-            self.keys.append(Value::of(key_raw)).map_err(|misfit| misfit.within(" (a key)"))?;
-            self.values.append(Value::of(value)).map_err(|misfit| misfit.within(&format!(".{key}")))?;
+            self.keys
+                .append(Value::of(key_raw))
+                .map_err(|misfit| misfit.within(" (a key)"))?;
+            self.values
+                .append(Value::of(value))
+                .map_err(|misfit| misfit.within(&format!(".{key}")))?;
         }
         Ok(())
     }
@@ -308,7 +368,9 @@ impl ColumnBuilder for Maps {
             other => return Err(Misfit::new(&other, &self.sql_type)),
         };
         let appended = self.append_entries(raw);
-        let end = appended.and_then(|()| offset(self.keys.len()).ok_or_else(|| Misfit::new(&value, &self.sql_type)));
+        let end = appended.and_then(|()| {
+            offset(self.keys.len()).ok_or_else(|| Misfit::new(&value, &self.sql_type))
+        });
         match end {
             Ok(end) => {
                 self.ends.push(end);

@@ -6,10 +6,11 @@ use crate::batch::array::builder::{BooleanBufferBuilder, NullBufferBuilder};
 use crate::batch::array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use crate::batch::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use crate::batch::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 
 use super::{ColumnBuilder, Misfit, unit_of};
@@ -18,8 +19,16 @@ use crate::format::number;
 use crate::format::value::Value;
 
 /// Returns a builder, if the type has no members and is native.
-pub fn builder(arrow: &DataType, sql_type: &str, fixed: Option<TimestampUnit>) -> Option<Box<dyn ColumnBuilder>> {
-    let spec = Spec { arrow: arrow.clone(), sql_type: sql_type.to_owned(), fixed };
+pub fn builder(
+    arrow: &DataType,
+    sql_type: &str,
+    fixed: Option<TimestampUnit>,
+) -> Option<Box<dyn ColumnBuilder>> {
+    let spec = Spec {
+        arrow: arrow.clone(),
+        sql_type: sql_type.to_owned(),
+        fixed,
+    };
     Some(match arrow {
         DataType::Boolean => Box::new(Booleans {
             values: BooleanBufferBuilder::new(0),
@@ -34,10 +43,16 @@ pub fn builder(arrow: &DataType, sql_type: &str, fixed: Option<TimestampUnit>) -
         DataType::UInt16 => primitive::<UInt16Type>(spec, parse_integer::<UInt16Type>),
         DataType::UInt32 => primitive::<UInt32Type>(spec, parse_integer::<UInt32Type>),
         DataType::UInt64 => primitive::<UInt64Type>(spec, parse_integer::<UInt64Type>),
-        DataType::Float32 => primitive::<Float32Type>(spec, |text, _| number::float(text.digits()?)),
-        DataType::Float64 => primitive::<Float64Type>(spec, |text, _| number::double(text.digits()?)),
+        DataType::Float32 => {
+            primitive::<Float32Type>(spec, |text, _| number::float(text.digits()?))
+        }
+        DataType::Float64 => {
+            primitive::<Float64Type>(spec, |text, _| number::double(text.digits()?))
+        }
         DataType::Decimal128(_, _) => primitive::<Decimal128Type>(spec, parse_decimal),
-        DataType::Date32 => primitive::<Date32Type>(spec, |text, _| instant::date_of_text(text.words()?)),
+        DataType::Date32 => {
+            primitive::<Date32Type>(spec, |text, _| instant::date_of_text(text.words()?))
+        }
         DataType::Time32(_) | DataType::Time64(_) => return time_builder(spec),
         DataType::Timestamp(unit, _) => match unit {
             TimeUnit::Second => primitive::<TimestampSecondType>(spec, parse_timestamp),
@@ -55,15 +70,25 @@ fn time_builder(spec: Spec) -> Option<Box<dyn ColumnBuilder>> {
         DataType::Time32(TimeUnit::Second) => primitive::<Time32SecondType>(spec, |text, _| {
             i32::try_from(instant::time_of_text(text.words()?, TimestampUnit::Second)?).ok()
         }),
-        DataType::Time32(TimeUnit::Millisecond) => primitive::<Time32MillisecondType>(spec, |text, _| {
-            i32::try_from(instant::time_of_text(text.words()?, TimestampUnit::Millisecond)?).ok()
-        }),
-        DataType::Time64(TimeUnit::Microsecond) => primitive::<Time64MicrosecondType>(spec, |text, _| {
-            instant::time_of_text(text.words()?, TimestampUnit::Microsecond)
-        }),
-        DataType::Time64(TimeUnit::Nanosecond) => primitive::<Time64NanosecondType>(spec, |text, _| {
-            instant::time_of_text(text.words()?, TimestampUnit::Nanosecond)
-        }),
+        DataType::Time32(TimeUnit::Millisecond) => {
+            primitive::<Time32MillisecondType>(spec, |text, _| {
+                i32::try_from(instant::time_of_text(
+                    text.words()?,
+                    TimestampUnit::Millisecond,
+                )?)
+                .ok()
+            })
+        }
+        DataType::Time64(TimeUnit::Microsecond) => {
+            primitive::<Time64MicrosecondType>(spec, |text, _| {
+                instant::time_of_text(text.words()?, TimestampUnit::Microsecond)
+            })
+        }
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            primitive::<Time64NanosecondType>(spec, |text, _| {
+                instant::time_of_text(text.words()?, TimestampUnit::Nanosecond)
+            })
+        }
         _ => return None,
     })
 }
@@ -110,12 +135,16 @@ where
 }
 
 fn parse_decimal(text: Literal<'_>, spec: &Spec) -> Option<i128> {
-    let DataType::Decimal128(precision, scale) = spec.arrow else { return None };
+    let DataType::Decimal128(precision, scale) = spec.arrow else {
+        return None;
+    };
     number::decimal(text.digits()?, precision, scale)
 }
 
 fn parse_timestamp(text: Literal<'_>, spec: &Spec) -> Option<i64> {
-    let DataType::Timestamp(unit, _) = spec.arrow else { return None };
+    let DataType::Timestamp(unit, _) = spec.arrow else {
+        return None;
+    };
     let target = unit_of(unit);
     if let Some(words) = text.words() {
         // `20240102` could be either; the contract says that numeric strings are epochs.
@@ -127,7 +156,12 @@ fn parse_timestamp(text: Literal<'_>, spec: &Spec) -> Option<i64> {
 }
 
 fn primitive<T: ArrowPrimitiveType>(spec: Spec, parse: Parse<T>) -> Box<dyn ColumnBuilder> {
-    Box::new(Primitives::<T> { spec, parse, values: Vec::new(), valid: NullBufferBuilder::new(0) })
+    Box::new(Primitives::<T> {
+        spec,
+        parse,
+        values: Vec::new(),
+        valid: NullBufferBuilder::new(0),
+    })
 }
 
 struct Primitives<T: ArrowPrimitiveType> {
@@ -151,7 +185,9 @@ impl<T: ArrowPrimitiveType> ColumnBuilder for Primitives<T> {
                 unescaped = text.get();
                 Literal::Words(&unescaped)
             }
-            Value::Bool(_) | Value::Nested(_) => return Err(Misfit::new(&value, &self.spec.sql_type)),
+            Value::Bool(_) | Value::Nested(_) => {
+                return Err(Misfit::new(&value, &self.spec.sql_type));
+            }
         };
         let Some(native) = (self.parse)(literal, &self.spec) else {
             return Err(Misfit::new(&value, &self.spec.sql_type));
@@ -283,7 +319,9 @@ impl ColumnBuilder for Texts {
     fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.valid.truncate(rows);
-        let end = self.ends.last().map_or(0, |end| usize::try_from(*end).expect("ends are not negative"));
+        let end = self.ends.last().map_or(0, |end| {
+            usize::try_from(*end).expect("ends are not negative")
+        });
         self.text.truncate(end);
     }
 

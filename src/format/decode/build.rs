@@ -36,29 +36,62 @@ struct Node {
 
 impl Build {
     pub fn new(members: &[Member], rows: &Rows) -> Self {
-        let paths = members.iter().enumerate().filter_map(|(number, member)| match &member.source {
-            Source::Path(steps) => Some((number, steps.as_slice())),
-            Source::Constant(_) => None,
-        });
+        let paths =
+            members
+                .iter()
+                .enumerate()
+                .filter_map(|(number, member)| match &member.source {
+                    Source::Path(steps) => Some((number, steps.as_slice())),
+                    Source::Constant(_) => None,
+                });
         let (mut tree, mut matchers) = (Vec::new(), Vec::new());
         grow(&paths.collect::<Vec<_>>(), &mut tree, &mut matchers);
-        let names = rows.columns().iter().map(|column| column.name.as_str()).chain(rows.extra_name());
+        let names = rows
+            .columns()
+            .iter()
+            .map(|column| column.name.as_str())
+            .chain(rows.extra_name());
         let member_of_slot = names.map(|name| find_member(members, name)).collect();
-        Self { members: members.to_vec(), tree, matchers, member_of_slot }
+        Self {
+            members: members.to_vec(),
+            tree,
+            matchers,
+            member_of_slot,
+        }
     }
 
     pub fn sink<'a, 'r>(&'r mut self, rows: &'r mut Rows) -> BuildSink<'a, 'r> {
-        let Self { members, tree, matchers, member_of_slot } = self;
+        let Self {
+            members,
+            tree,
+            matchers,
+            member_of_slot,
+        } = self;
         let found = vec![None; members.len()];
         let values = vec![Value::Null; members.len()];
-        BuildSink { members, tree, matchers, member_of_slot, found, values, rows }
+        BuildSink {
+            members,
+            tree,
+            matchers,
+            member_of_slot,
+            found,
+            values,
+            rows,
+        }
     }
 }
 
 /// Finds a member with the name's case first, without it next.
 fn find_member(members: &[Member], name: &str) -> Option<usize> {
-    let loose = || members.iter().position(|member| member.name.to_lowercase() == name.to_lowercase());
-    members.iter().position(|member| member.name == name).or_else(loose)
+    let loose = || {
+        members
+            .iter()
+            .position(|member| member.name.to_lowercase() == name.to_lowercase())
+    };
+    members
+        .iter()
+        .position(|member| member.name == name)
+        .or_else(loose)
 }
 
 /// Appends the node in which the given paths start, and all below it; returns its number.
@@ -66,8 +99,17 @@ fn grow(paths: &[(usize, &[Step])], tree: &mut Vec<Node>, matchers: &mut Vec<Mat
     let number = tree.len();
     let ends = |path: &&(usize, &[Step])| path.1.is_empty();
     let here = paths.iter().filter(ends).map(|path| path.0).collect();
-    let below = paths.iter().filter(|path| !ends(path)).map(|path| path.0).collect();
-    tree.push(Node { keys: Vec::new(), indices: Vec::new(), here, below });
+    let below = paths
+        .iter()
+        .filter(|path| !ends(path))
+        .map(|path| path.0)
+        .collect();
+    tree.push(Node {
+        keys: Vec::new(),
+        indices: Vec::new(),
+        here,
+        below,
+    });
     // The names are known only after the branches: a placeholder keeps the place.
     matchers.push(Matcher::new(Arc::new(Names::exact([]))));
     let mut names: Vec<&str> = Vec::new();
@@ -116,7 +158,12 @@ impl<'a> Sink<'a> for BuildSink<'a, '_> {
         for ((value, member), found) in self.values.iter_mut().zip(self.members).zip(&self.found) {
             *value = cast(found.map_or(Value::Null, Value::of), member.cast)?;
         }
-        let Self { members, values, member_of_slot, .. } = self;
+        let Self {
+            members,
+            values,
+            member_of_slot,
+            ..
+        } = self;
         let value_of = |number: usize| match member_of_slot[number] {
             Some(member) => member_value(&members[member], &values[member]),
             None => Value::Null,
@@ -155,10 +202,22 @@ fn cast(value: Value<'_>, cast: Cast) -> Result<Value<'_>, Halt> {
         | (Cast::ToNumber, value @ Value::Number(_))
         | (Cast::ToString, value @ Value::Text(_)) => Ok(value),
         (Cast::ToNumber, Value::Text(text)) if is_number(text.raw) => Ok(Value::of(text.raw)),
-        (Cast::ToString, Value::Number(raw)) => Ok(Value::Text(Text { raw, escaped: false })),
-        (Cast::ToString, Value::Bool(true)) => Ok(Value::Text(Text { raw: "true", escaped: false })),
-        (Cast::ToString, Value::Bool(false)) => Ok(Value::Text(Text { raw: "false", escaped: false })),
-        (Cast::ToString, Value::Null) => Ok(Value::Text(Text { raw: "null", escaped: false })),
+        (Cast::ToString, Value::Number(raw)) => Ok(Value::Text(Text {
+            raw,
+            escaped: false,
+        })),
+        (Cast::ToString, Value::Bool(true)) => Ok(Value::Text(Text {
+            raw: "true",
+            escaped: false,
+        })),
+        (Cast::ToString, Value::Bool(false)) => Ok(Value::Text(Text {
+            raw: "false",
+            escaped: false,
+        })),
+        (Cast::ToString, Value::Null) => Ok(Value::Text(Text {
+            raw: "null",
+            escaped: false,
+        })),
         (Cast::ToNumber | Cast::ToString, _) => Err(Halt::Unexpected),
     }
 }
@@ -199,7 +258,13 @@ fn visit<'a>(
                 while more {
                     match node.indices.iter().find(|(wanted, _)| *wanted == index) {
                         Some((_, child)) => {
-                            visit(tree, *child, &mut below[child - number - 1..], cursor, found)?;
+                            visit(
+                                tree,
+                                *child,
+                                &mut below[child - number - 1..],
+                                cursor,
+                                found,
+                            )?;
                         }
                         None => cursor.value().map(drop)?,
                     }

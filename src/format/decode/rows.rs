@@ -39,12 +39,22 @@ pub struct Mark {
 }
 
 impl Rows {
-    pub fn new(columns: &[Column], unit: Option<TimestampUnit>, cursor_field: Option<&str>) -> Self {
-        let builders = columns.iter().map(|column| column::builder(&column.arrow, &column.sql_type, unit));
+    pub fn new(
+        columns: &[Column],
+        unit: Option<TimestampUnit>,
+        cursor_field: Option<&str>,
+    ) -> Self {
+        let builders = columns
+            .iter()
+            .map(|column| column::builder(&column.arrow, &column.sql_type, unit));
         let cursor = cursor_field.map(|name| {
             let same = |column: &Column| column.name.to_lowercase() == name.to_lowercase();
             let slot = columns.iter().position(same).unwrap_or(columns.len());
-            LastCursor { name: name.to_owned(), slot, raw: None }
+            LastCursor {
+                name: name.to_owned(),
+                slot,
+                raw: None,
+            }
         });
         Self {
             builders: builders.collect(),
@@ -108,7 +118,11 @@ impl Rows {
 
     /// Appends a row of one value per slot, or refuses it as a whole.
     #[inline]
-    pub fn push<'v>(&mut self, value_of: impl Fn(usize) -> Value<'v>, payload: impl FnOnce() -> String) {
+    pub fn push<'v>(
+        &mut self,
+        value_of: impl Fn(usize) -> Value<'v>,
+        payload: impl FnOnce() -> String,
+    ) {
         self.count += 1;
         if let Some(cursor) = &mut self.cursor {
             let mut raw = cursor.raw.take().unwrap_or_default();
@@ -121,7 +135,10 @@ impl Rows {
                 for builder in &mut self.builders[..number] {
                     builder.truncate(self.accepted);
                 }
-                self.rejects.push(Reject { message, payload: payload() });
+                self.rejects.push(Reject {
+                    message,
+                    payload: payload(),
+                });
                 return;
             }
         }
@@ -133,14 +150,24 @@ impl Rows {
         let column = &self.columns[number];
         if value == Value::Null {
             if !column.nullable {
-                return Err(format!("column `{}`: NULL, but it is declared NOT NULL", column.name));
+                return Err(format!(
+                    "column `{}`: NULL, but it is declared NOT NULL",
+                    column.name
+                ));
             }
             self.builders[number].append_null();
             return Ok(());
         }
         self.builders[number].append(value).map_err(|misfit| {
-            let column::Misfit { path, shown, expected } = *misfit;
-            format!("column `{}`{path}: `{shown}` is not a {expected}", column.name)
+            let column::Misfit {
+                path,
+                shown,
+                expected,
+            } = *misfit;
+            format!(
+                "column `{}`{path}: `{shown}` is not a {expected}",
+                column.name
+            )
         })
     }
 
@@ -150,7 +177,10 @@ impl Rows {
         if let Some(cursor) = &mut self.cursor {
             cursor.raw = None;
         }
-        let message = format!("a row is to be an object, found `{}`", Value::of(raw).shown());
+        let message = format!(
+            "a row is to be an object, found `{}`",
+            Value::of(raw).shown()
+        );
         let mut payload = String::new();
         write_compact(raw, &mut payload);
         self.rejects.push(Reject { message, payload });
@@ -161,10 +191,17 @@ impl Rows {
     /// # Errors
     /// Arrow refuses the arrays, which would be our fault.
     pub fn finish(mut self, schema: &Schema) -> anyhow::Result<Decoded> {
-        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|builder| builder.finish()).collect();
+        let arrays: Vec<ArrayRef> = self
+            .builders
+            .iter_mut()
+            .map(|builder| builder.finish())
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.accepted));
         let rows = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
-        Ok(Decoded { rows, rejects: self.rejects })
+        Ok(Decoded {
+            rows,
+            rejects: self.rejects,
+        })
     }
 }
 
@@ -178,7 +215,11 @@ pub struct WholeSink<'a, 'r> {
 impl<'a, 'r> WholeSink<'a, 'r> {
     pub fn new(rows: &'r mut Rows, matcher: &'r mut Matcher) -> Self {
         let slots = vec![Slot::default(); rows.slot_count()];
-        Self { rows, matcher, slots }
+        Self {
+            rows,
+            matcher,
+            slots,
+        }
     }
 
     /// Takes the value under the cursor as one row.

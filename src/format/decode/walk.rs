@@ -29,7 +29,11 @@ pub trait Sink<'a> {
 }
 
 /// Walks the value under the cursor and passes it.
-pub fn walk<'a, S: Sink<'a>>(steps: &[Step], cursor: &mut Cursor<'a>, sink: &mut S) -> Result<(), Halt> {
+pub fn walk<'a, S: Sink<'a>>(
+    steps: &[Step],
+    cursor: &mut Cursor<'a>,
+    sink: &mut S,
+) -> Result<(), Halt> {
     let Some((step, rest)) = steps.split_first() else {
         return sink.value(cursor);
     };
@@ -108,7 +112,11 @@ fn walk_index<'a, S: Sink<'a>>(
 }
 
 /// Walks each member of an object, in order. Of a key given twice jq keeps one: the interpreter settles that.
-fn walk_members<'a, S: Sink<'a>>(rest: &[Step], cursor: &mut Cursor<'a>, sink: &mut S) -> Result<(), Halt> {
+fn walk_members<'a, S: Sink<'a>>(
+    rest: &[Step],
+    cursor: &mut Cursor<'a>,
+    sink: &mut S,
+) -> Result<(), Halt> {
     let mut seen = Seen::default();
     let mut more = cursor.open(b'}')?;
     while more {

@@ -30,7 +30,12 @@ impl<'s> Walk<'s> {
 
     fn term(&mut self, term: &TermOf<'s>) -> Option<&'s str> {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Arr(None) | Term::Break(_) | Term::Var(_) => None,
+            Term::Id
+            | Term::Recurse
+            | Term::Num(_)
+            | Term::Arr(None)
+            | Term::Break(_)
+            | Term::Var(_) => None,
             Term::Str(_, parts) => self.terms(parts.iter().filter_map(|part| match part {
                 StrPart::Term(term) => Some(term),
                 _ => None,
@@ -44,7 +49,9 @@ impl<'s> Walk<'s> {
                     BinaryOp::Pipe(Some(pattern)) => self.pattern(pattern),
                     _ => None,
                 };
-                pattern.or_else(|| self.term(left)).or_else(|| self.term(right))
+                pattern
+                    .or_else(|| self.term(left))
+                    .or_else(|| self.term(right))
             }
             Term::Fold(_, source, pattern, arguments) => self
                 .term(source)
@@ -76,14 +83,17 @@ impl<'s> Walk<'s> {
         let depth = self.scope.len();
         for definition in definitions {
             let inner = self.scope.len();
-            self.scope.push((definition.name, definition.args.len(), true));
+            self.scope
+                .push((definition.name, definition.args.len(), true));
             // An argument hides an outer definition of its name.
-            self.scope.extend(definition.args.iter().map(|argument| (*argument, 0, false)));
+            self.scope
+                .extend(definition.args.iter().map(|argument| (*argument, 0, false)));
             if let Some(call) = self.term(&definition.body) {
                 return Some(call);
             }
             self.scope.truncate(inner);
-            self.scope.push((definition.name, definition.args.len(), false));
+            self.scope
+                .push((definition.name, definition.args.len(), false));
         }
         let found = self.term(body);
         self.scope.truncate(depth);

@@ -117,7 +117,9 @@ fn push_steps(term: &TermOf<'_>, steps: &mut Vec<Step>) -> Option<()> {
 
 /// Returns the characters of a string without interpolation.
 fn literal(term: &TermOf<'_>) -> Option<String> {
-    let Term::Str(None, parts) = term else { return None };
+    let Term::Str(None, parts) = term else {
+        return None;
+    };
     let mut text = String::new();
     for part in parts {
         match part {

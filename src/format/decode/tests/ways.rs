@@ -32,13 +32,20 @@ const FILTERS: &[&str] = &[
 
 fn columns() -> Vec<Column> {
     let field = |name: &str, arrow: DataType| Field::new(name, arrow, true);
-    let structure = Fields::from(vec![field("a", DataType::Utf8), field("b", DataType::Float64)]);
+    let structure = Fields::from(vec![
+        field("a", DataType::Utf8),
+        field("b", DataType::Float64),
+    ]);
     let mut columns = vec![
         column("a", "VARCHAR", DataType::Utf8),
         column("b", "DOUBLE", DataType::Float64),
         column("C", "JSON", DataType::Utf8),
         column("d", "STRUCT", DataType::Struct(structure)),
-        column("b2", "TIMESTAMP", DataType::Timestamp(TimeUnit::Millisecond, None)),
+        column(
+            "b2",
+            "TIMESTAMP",
+            DataType::Timestamp(TimeUnit::Millisecond, None),
+        ),
     ];
     columns[1].nullable = false;
     columns
@@ -55,15 +62,40 @@ impl Generator {
     }
 
     fn key(&mut self) -> &'static str {
-        let keys = ["a", "a", "a", "b", "b", "c", "A", "B", "d", "b2", "\\u0061", "x\\\"y", "é"];
+        let keys = [
+            "a", "a", "a", "b", "b", "c", "A", "B", "d", "b2", "\\u0061", "x\\\"y", "é",
+        ];
         keys[self.random.usize(..keys.len())]
     }
 
     fn scalar(&mut self) -> String {
         let scalars = [
-            "null", "true", "false", "0", "-0", "1.10", "-2.5e-3", "1E400", "12345678901234567890123", "1704164645678",
-            "\"\"", "\"1.5\"", "\"007\"", "\"-0\"", "\" 1\"", "\"abc\"", "\"\\u00e9\\n\\ud83d\\ude00\"", "\"\\ud800\"",
-            "\"\\/\\\"\"", "\"2024-01-02T03:04:05Z\"", "\"nan\"", "\"ünï\"", "\"\\u0000\\u007f\"", "1", "2", "3",
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0",
+            "1.10",
+            "-2.5e-3",
+            "1E400",
+            "12345678901234567890123",
+            "1704164645678",
+            "\"\"",
+            "\"1.5\"",
+            "\"007\"",
+            "\"-0\"",
+            "\" 1\"",
+            "\"abc\"",
+            "\"\\u00e9\\n\\ud83d\\ude00\"",
+            "\"\\ud800\"",
+            "\"\\/\\\"\"",
+            "\"2024-01-02T03:04:05Z\"",
+            "\"nan\"",
+            "\"ünï\"",
+            "\"\\u0000\\u007f\"",
+            "1",
+            "2",
+            "3",
         ];
         scalars[self.random.usize(..scalars.len())].to_owned()
     }
@@ -109,7 +141,10 @@ impl Generator {
         if self.random.u8(..20) == 0 {
             // Cut off, at a character's boundary.
             let at = self.random.usize(..=body.len());
-            let at = (0..=at).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
+            let at = (0..=at)
+                .rev()
+                .find(|at| body.is_char_boundary(*at))
+                .unwrap_or(0);
             body.truncate(at);
         }
         body
@@ -118,7 +153,9 @@ impl Generator {
 
 #[test]
 fn both_ways_give_the_same_answer() {
-    let mut generator = Generator { random: fastrand::Rng::with_seed(20_240_102) };
+    let mut generator = Generator {
+        random: fastrand::Rng::with_seed(20_240_102),
+    };
     let only = vec![column("a", "VARCHAR", DataType::Utf8)];
     let decoders: Vec<(Decoder, Decoder)> = FILTERS
         .iter()
@@ -154,5 +191,8 @@ fn both_ways_give_the_same_answer() {
         }
     }
     // The documents are neither all wrong nor all right.
-    assert!(rows > 10_000 && rejects > 10_000 && errors > 1_000, "{rows} {rejects} {errors}");
+    assert!(
+        rows > 10_000 && rejects > 10_000 && errors > 1_000,
+        "{rows} {rejects} {errors}"
+    );
 }
