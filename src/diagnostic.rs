@@ -170,7 +170,10 @@ impl SourceMap {
                     .labels
                     .iter()
                     .map(|label| {
-                        with(place(label.span), serde_json::json!({"message": label.text}))
+                        with(
+                            place(label.span),
+                            serde_json::json!({"message": label.text}),
+                        )
                     })
                     .collect();
                 with(

@@ -20,8 +20,9 @@ pub struct Environment {
 impl Environment {
     /// Takes a copy of the process's variables; those that are not Unicode are left out.
     pub fn of_process() -> Self {
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         variables.collect()
     }
 
@@ -127,14 +128,20 @@ impl<'a> Options<'a> {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
-        let (entry, taken) = self.entries.iter_mut().find(|(entry, _)| entry.key.name == key)?;
+        let (entry, taken) = self
+            .entries
+            .iter_mut()
+            .find(|(entry, _)| entry.key.name == key)?;
         *taken = true;
         Some(entry.clone())
     }
 
     /// Returns the place of an option's key, if it was given, without taking it.
     pub fn key_span(&self, key: &str) -> Option<Span> {
-        let (entry, _) = self.entries.iter().find(|(entry, _)| entry.key.name == key)?;
+        let (entry, _) = self
+            .entries
+            .iter()
+            .find(|(entry, _)| entry.key.name == key)?;
         Some(entry.key.span)
     }
 
@@ -196,9 +203,7 @@ impl<'a> Options<'a> {
         }
         found
             .into_iter()
-            .filter_map(|(name, entry)| {
-                Some((name, entry.key.span, self.resolve(&entry.value)?))
-            })
+            .filter_map(|(name, entry)| Some((name, entry.key.span, self.resolve(&entry.value)?)))
             .collect()
     }
 
@@ -221,7 +226,11 @@ impl<'a> Options<'a> {
 
     /// Returns a duration such as `'500ms'`, `'5s'`, `'1m'`, `'1h'`.
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.parsed(key, "a duration such as '500ms', '5s', '1m' or '1h'", parse_duration)
+        self.parsed(
+            key,
+            "a duration such as '500ms', '5s', '1m' or '1h'",
+            parse_duration,
+        )
     }
 
     /// Returns a number of bytes such as `'64MiB'`.
@@ -264,7 +273,10 @@ impl<'a> Options<'a> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let message = format!("`{key}` cannot be `{}`", text.shown());
         let fault = Diagnostic::new(text.span, message)
-            .label(format!("expected one of {}", list_names(names.iter().copied())))
+            .label(format!(
+                "expected one of {}",
+                list_names(names.iter().copied())
+            ))
             .suggest(&wrote, names);
         self.faults.push(fault);
         None
@@ -324,7 +336,8 @@ impl<'a> Options<'a> {
             OptionValueKind::Text(text) => {
                 match replace_variables(text, value.span, self.environment) {
                     Ok(replaced) => Some(Text {
-                        verbatim: replaced == *text && value.span.end - value.span.start == text.len() + 2,
+                        verbatim: replaced == *text
+                            && value.span.end - value.span.start == text.len() + 2,
                         value: Secret::new(replaced),
                         secret: false,
                         span: value.span,
@@ -356,7 +369,8 @@ pub fn replace_variables(
         let Some(length) = rest[at..].find('}') else {
             let place = span.part(start + 1, start + 3);
             return Err(Box::new(
-                Diagnostic::new(place, "`${` has no closing `}`").help("write `${NAME}` or `${NAME:-default}`"),
+                Diagnostic::new(place, "`${` has no closing `}`")
+                    .help("write `${NAME}` or `${NAME:-default}`"),
             ));
         };
         let inner = &rest[at + 2..at + length];
@@ -364,14 +378,19 @@ pub fn replace_variables(
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
         };
-        match environment.get(name).filter(|value| !value.is_empty()).or(default) {
+        match environment
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .or(default)
+        {
             Some(value) => replaced.push_str(value),
             None => {
                 let place = span.part(start + 1, start + 1 + length + 1);
                 let message = format!("environment variable `{name}` is not set");
-                return Err(Box::new(Diagnostic::new(place, message).help(format!(
-                    "set it, or give a default: `${{{name}:-…}}`"
-                ))));
+                return Err(Box::new(
+                    Diagnostic::new(place, message)
+                        .help(format!("set it, or give a default: `${{{name}:-…}}`")),
+                ));
             }
         }
         rest = &rest[at + length + 1..];
@@ -415,7 +434,9 @@ pub fn parse_size(text: &str) -> Option<u64> {
 
 /// Splits `1.5s` into its number and its unit, spaces between them allowed.
 fn split_unit(text: &str) -> Option<(f64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim()))
 }

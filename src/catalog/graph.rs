@@ -21,8 +21,13 @@ impl Graph {
     /// relation it reads; unknown names are left out.
     pub fn new(catalog: &Catalog, reads: &[Vec<(String, Span)>]) -> Self {
         let mut graph = DiGraph::new();
-        let names: Vec<String> = catalog.entities().map(|entity| entity.name().name.clone()).collect();
-        let nodes: Vec<NodeIndex> = (0..names.len()).map(|index| graph.add_node(index)).collect();
+        let names: Vec<String> = catalog
+            .entities()
+            .map(|entity| entity.name().name.clone())
+            .collect();
+        let nodes: Vec<NodeIndex> = (0..names.len())
+            .map(|index| graph.add_node(index))
+            .collect();
         for (reader, reads) in reads.iter().enumerate() {
             for (name, span) in reads {
                 if let Some(index) = catalog.entities.get_index_of(&name.to_lowercase()) {
@@ -37,10 +42,15 @@ impl Graph {
     /// they were defined. Entities in a cycle, and what depends on them, are left out.
     pub fn order(&self) -> Vec<usize> {
         let mut waiting: Vec<usize> = (self.graph.node_indices())
-            .map(|node| self.graph.neighbors_directed(node, petgraph::Incoming).count())
+            .map(|node| {
+                self.graph
+                    .neighbors_directed(node, petgraph::Incoming)
+                    .count()
+            })
             .collect();
-        let mut ready: BTreeSet<usize> =
-            (0..waiting.len()).filter(|index| waiting[*index] == 0).collect();
+        let mut ready: BTreeSet<usize> = (0..waiting.len())
+            .filter(|index| waiting[*index] == 0)
+            .collect();
         let mut order = Vec::with_capacity(waiting.len());
         while let Some(index) = ready.pop_first() {
             order.push(index);
@@ -57,8 +67,11 @@ impl Graph {
 
     /// Returns the indexes of the entities that read this one, directly, in order of definition.
     pub fn readers(&self, index: usize) -> Vec<usize> {
-        let mut readers: Vec<usize> =
-            self.graph.neighbors(NodeIndex::new(index)).map(NodeIndex::index).collect();
+        let mut readers: Vec<usize> = self
+            .graph
+            .neighbors(NodeIndex::new(index))
+            .map(NodeIndex::index)
+            .collect();
         readers.sort_unstable();
         readers
     }
@@ -78,7 +91,11 @@ impl Graph {
 pub fn cycle_faults(catalog: &Catalog, graph: &Graph) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     for component in tarjan_scc(&graph.graph) {
-        let first = component.iter().min().copied().expect("a component has a node");
+        let first = component
+            .iter()
+            .min()
+            .copied()
+            .expect("a component has a node");
         let Some(path) = cycle_from(graph, first, &component) else {
             continue;
         };
@@ -92,7 +109,10 @@ pub fn cycle_faults(catalog: &Catalog, graph: &Graph) -> Vec<Diagnostic> {
         for (position, node) in path.iter().enumerate() {
             let read = path[(position + 1) % path.len()];
             let edge = graph.graph.edges_connecting(read, *node).next();
-            let span = edge.map_or_else(|| catalog.entities[node.index()].name().span, |e| *e.weight());
+            let span = edge.map_or_else(
+                || catalog.entities[node.index()].name().span,
+                |e| *e.weight(),
+            );
             fault = Some(match fault {
                 None => Diagnostic::new(span, &message),
                 Some(fault) => {

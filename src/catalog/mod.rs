@@ -87,8 +87,11 @@ impl Catalog {
         let key = create.name.key();
         if key == ERRORS {
             faults.push(
-                Diagnostic::new(create.name.span, format!("`{ERRORS}` is the relation of errors"))
-                    .help("choose another name"),
+                Diagnostic::new(
+                    create.name.span,
+                    format!("`{ERRORS}` is the relation of errors"),
+                )
+                .help("choose another name"),
             );
         } else if let Some(first) = self.entities.get(&key) {
             let message = format!("`{}` is defined twice", create.name.name);

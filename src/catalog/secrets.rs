@@ -31,7 +31,11 @@ pub fn resolve_secrets(
         };
         let none = Secrets::default();
         let mut options = Options::new(options, environment, &none);
-        let choices = [("meta", Backend::Meta), ("env", Backend::Env), ("file", Backend::File)];
+        let choices = [
+            ("meta", Backend::Meta),
+            ("env", Backend::Env),
+            ("file", Backend::File),
+        ];
         let backend = options.one_of("backend", &choices).unwrap_or(Backend::Meta);
         let before = faults.len();
         faults.extend(options.finish());

@@ -9,7 +9,9 @@ use crate::plan::{GraphFormat, render_graph};
 
 /// Print the DAG of a pipeline and how each view is maintained
 #[derive(Args)]
-#[command(after_help = "Examples:\n  omlsp graph pipelines/\n  omlsp graph --format dot pipelines/ | dot -Tsvg > pipeline.svg")]
+#[command(
+    after_help = "Examples:\n  omlsp graph pipelines/\n  omlsp graph --format dot pipelines/ | dot -Tsvg > pipeline.svg"
+)]
 pub struct Arguments {
     /// Files, or folders whose .sql files form one pipeline
     #[arg(required = true, value_name = "PATH")]

@@ -37,10 +37,14 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
         if !seen.insert(identity) {
             continue;
         }
-        let bytes = std::fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let bytes =
+            std::fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         let text = String::from_utf8(bytes)
             .map_err(|error| anyhow::anyhow!("`{}` is not UTF-8 text: {error}", file.display()))?;
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let text = text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text);
         sources.add(file, text);
     }
     Ok(sources)
@@ -53,8 +57,13 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Resul
         files.push(path.to_owned());
         return Ok(());
     }
-    anyhow::ensure!(depth < DEPTH_MAX, "folders lie too deep at `{}`", path.display());
-    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    anyhow::ensure!(
+        depth < DEPTH_MAX,
+        "folders lie too deep at `{}`",
+        path.display()
+    );
+    let entries =
+        std::fs::read_dir(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let mut children: Vec<PathBuf> = Vec::new();
     for entry in entries {
         children.push(entry?.path());
@@ -63,7 +72,10 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Resul
     for child in children {
         if child.is_dir() {
             collect(&child, depth + 1, files)?;
-        } else if child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+        } else if child
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+        {
             files.push(child);
         }
     }
@@ -95,7 +107,11 @@ pub fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
 /// Prints faults to stderr for people, in colour on a terminal, with a count at the end.
 pub fn print_faults(sources: &SourceMap, faults: &[Diagnostic]) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     for fault in faults {
         eprintln!("{}\n", sources.render_one(fault, &renderer));
     }

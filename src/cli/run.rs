@@ -19,7 +19,9 @@ use crate::runtime::{Ended, RunOptions, Runtime, Shared, state};
 /// Everything is validated before anything starts. SIGINT and SIGTERM stop the sources, let everything
 /// drain and commit; a second signal ends at once, and nothing that was committed is lost.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  omlsp run pipelines/\n  omlsp run --once --ephemeral prices.sql | jq .\n  omlsp run --state-dir /var/lib/omlsp --for 1h pipelines/")]
+#[command(
+    after_help = "Examples:\n  omlsp run pipelines/\n  omlsp run --once --ephemeral prices.sql | jq .\n  omlsp run --state-dir /var/lib/omlsp --for 1h pipelines/"
+)]
 pub struct Arguments {
     /// Files, or folders whose .sql files form one pipeline
     #[arg(required = true, value_name = "PATH")]
@@ -55,7 +57,8 @@ enum LogFormat {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected a duration such as 500ms, 90s, 5m or 1h".to_owned())
+    parse_duration(text)
+        .ok_or_else(|| "expected a duration such as 500ms, 90s, 5m or 1h".to_owned())
 }
 
 /// # Errors
@@ -75,7 +78,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Failed);
         }
     };
-    let owned = if arguments.ephemeral { None } else { Some(StateDir::own(&arguments.state)?) };
+    let owned = if arguments.ephemeral {
+        None
+    } else {
+        Some(StateDir::own(&arguments.state)?)
+    };
     let database = Database::open(owned.as_ref().map(StateDir::database).as_deref())?;
     let session = database.session()?;
     Ledger::new(&session).prepare()?;
@@ -98,25 +105,31 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let ended = runtime.run(interrupted(arguments.run_for)?);
     let failed = ended == Ended::Badly || (arguments.once && runtime.shared.board.errors() > 0);
     tracing::info!("stopped");
-    Ok(if failed { Outcome::Failed } else { Outcome::Done })
+    Ok(if failed {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
 }
 
 /// Ends at the first signal or after the given time. From then on a signal ends the process at once.
 fn interrupted(run_for: Option<Duration>) -> anyhow::Result<impl Future<Output = ()>> {
     let (send, receive) = async_channel::bounded::<()>(1);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
-                // What is committed is safe; 128 + the signal's number is what a shell would say.
-                std::process::exit(128 + signal);
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for (count, signal) in signals.forever().enumerate() {
+                if count > 0 {
+                    // What is committed is safe; 128 + the signal's number is what a shell would say.
+                    std::process::exit(128 + signal);
+                }
+                tracing::info!("stopping; a second signal ends at once");
+                if send.try_send(()).is_err() {
+                    tracing::debug!("the run had already ended");
+                }
             }
-            tracing::info!("stopping; a second signal ends at once");
-            if send.try_send(()).is_err() {
-                tracing::debug!("the run had already ended");
-            }
-        }
-    })?;
+        })?;
     Ok(async move {
         let signal = async {
             if receive.recv().await.is_err() {
@@ -144,7 +157,9 @@ fn init_log(format: LogFormat) {
     let filter = capped.iter().fold(filter, |filter, directive| {
         filter.add_directive(directive.parse().expect("the directives are well formed"))
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let set = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),

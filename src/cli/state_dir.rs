@@ -77,11 +77,17 @@ impl StateDir {
 /// Returns the process id that the owner of a directory wrote down.
 pub fn owner(path: &Path) -> Option<u32> {
     let mut text = String::new();
-    File::open(path.join("owner")).ok()?.read_to_string(&mut text).ok()?;
+    File::open(path.join("owner"))
+        .ok()?
+        .read_to_string(&mut text)
+        .ok()?;
     text.trim().parse().ok()
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }

@@ -10,7 +10,9 @@ use super::{Outcome, load};
 ///
 /// Needs no network, no broker and no state: names and types are bound by the engine over empty tables.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  omlsp validate pipelines/\n  omlsp validate --format json prices.sql")]
+#[command(
+    after_help = "Examples:\n  omlsp validate pipelines/\n  omlsp validate --format json prices.sql"
+)]
 pub struct Arguments {
     /// Files, or folders whose .sql files form one pipeline
     #[arg(required = true, value_name = "PATH")]
@@ -38,11 +40,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             if faults.is_empty() {
                 let entities = loaded.catalog.len();
                 let files = loaded.sources.files().count();
-                eprintln!("{} in {}: valid", count(entities, "entity", "entities"), count(files, "file", "files"));
+                eprintln!(
+                    "{} in {}: valid",
+                    count(entities, "entity", "entities"),
+                    count(files, "file", "files")
+                );
             }
         }
     }
-    Ok(if faults.is_empty() { Outcome::Done } else { Outcome::Failed })
+    Ok(if faults.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

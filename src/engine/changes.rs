@@ -34,12 +34,21 @@ pub struct Stamp {
 ///
 /// # Errors
 /// DuckDB's own; the caller rolls back.
-pub fn upsert(session: &Session, stored: &Stored, key: &[String], stamp: Stamp) -> anyhow::Result<Change> {
+pub fn upsert(
+    session: &Session,
+    stored: &Stored,
+    key: &[String],
+    stamp: Stamp,
+) -> anyhow::Result<Change> {
     let list = stored.column_list();
     let data = stored.data();
     let keys: Vec<String> = key.iter().map(|name| quote_ident(name)).collect();
     let same_key = same(&keys, "old", "new");
-    let all: Vec<String> = stored.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+    let all: Vec<String> = stored
+        .columns
+        .iter()
+        .map(|(name, _)| quote_ident(name))
+        .collect();
     let same_row = same(&all, "old", "new");
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE latest AS SELECT {list} FROM temp.next \
@@ -90,7 +99,11 @@ pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow
 
 /// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`.
 fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
-    let all: Vec<String> = stored.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+    let all: Vec<String> = stored
+        .columns
+        .iter()
+        .map(|(name, _)| quote_ident(name))
+        .collect();
     let (list, data) = (all.join(", "), stored.data());
     let same_row = same(&all, "old", "doomed");
     session.execute_batch(&format!(
@@ -123,7 +136,10 @@ fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Cha
         &params,
     )?;
     if inserted > 0 {
-        session.execute(&format!("INSERT INTO {data} SELECT {list} FROM temp.come"), &[])?;
+        session.execute(
+            &format!("INSERT INTO {data} SELECT {list} FROM temp.come"),
+            &[],
+        )?;
     }
     Ok(Change { deleted, inserted })
 }
@@ -136,6 +152,9 @@ fn same(columns: &[String], left: &str, right: &str) -> String {
 }
 
 fn prefixed(columns: &[String], table: &str) -> String {
-    let names: Vec<String> = columns.iter().map(|name| format!("{table}.{name}")).collect();
+    let names: Vec<String> = columns
+        .iter()
+        .map(|name| format!("{table}.{name}"))
+        .collect();
     names.join(", ")
 }

@@ -76,7 +76,12 @@ impl SqlFault {
     pub fn is_of_rows(&self) -> bool {
         matches!(
             self.class.as_str(),
-            "Conversion" | "Invalid Input" | "Out of Range" | "Constraint" | "Mismatch Type" | "Invalid"
+            "Conversion"
+                | "Invalid Input"
+                | "Out of Range"
+                | "Constraint"
+                | "Mismatch Type"
+                | "Invalid"
         )
     }
 
@@ -93,7 +98,9 @@ impl SqlFault {
 
 /// Brings DuckDB's wording into ours: first line only, lower case first letter, no full stop.
 fn tidy(message: &str) -> String {
-    let message = message.strip_prefix("Invalid Input Error: ").unwrap_or(message);
+    let message = message
+        .strip_prefix("Invalid Input Error: ")
+        .unwrap_or(message);
     let line = message.lines().next().unwrap_or("").trim();
     let line = line.trim_end_matches(['.', '!']);
     let mut letters = line.chars();

@@ -166,15 +166,19 @@ impl<'a> Ledger<'a> {
         let rows = self
             .session
             .texts("SELECT state FROM omlsp.sink WHERE name = $1", &[&name])?;
-        Ok(rows.into_iter().next().and_then(|mut row| row.pop().flatten()))
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|mut row| row.pop().flatten()))
     }
 
     /// # Errors
     /// DuckDB's own.
     pub fn set_sink_state(&self, name: &str, state: &str) -> anyhow::Result<()> {
-        let changed = self
-            .session
-            .execute("UPDATE omlsp.sink SET state = $2 WHERE name = $1", &[&name, &state])?;
+        let changed = self.session.execute(
+            "UPDATE omlsp.sink SET state = $2 WHERE name = $1",
+            &[&name, &state],
+        )?;
         if changed == 0 {
             self.session
                 .execute("INSERT INTO omlsp.sink VALUES ($1, $2)", &[&name, &state])?;
@@ -189,7 +193,10 @@ impl<'a> Ledger<'a> {
     pub fn record_errors(&self, errors: &[ErrorRecord]) -> anyhow::Result<()> {
         for error in errors {
             let time = error.time.timestamp_micros();
-            let payload = error.payload.as_deref().map(|text| cut(text, PAYLOAD_BYTES_MAX));
+            let payload = error
+                .payload
+                .as_deref()
+                .map(|text| cut(text, PAYLOAD_BYTES_MAX));
             let message = cut(&error.message, PAYLOAD_BYTES_MAX);
             self.session.execute(
                 "INSERT INTO omlsp.error VALUES (make_timestamp($1), $2, $3, $4, $5)",
@@ -240,8 +247,10 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// DuckDB's own.
     pub fn record_entity(&self, entity: &RecordedEntity) -> anyhow::Result<()> {
-        self.session
-            .execute("DELETE FROM omlsp.entity WHERE lower(name) = lower($1)", &[&entity.name])?;
+        self.session.execute(
+            "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
+            &[&entity.name],
+        )?;
         self.session.execute(
             "INSERT INTO omlsp.entity SELECT $1, $2, $3, $4, coalesce(max(created), 0) + 1 FROM omlsp.entity",
             &[&entity.name, &entity.kind, &entity.definition, &entity.origin],

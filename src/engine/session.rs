@@ -30,9 +30,10 @@ impl Interrupt {
 impl Session {
     pub(super) fn new(connection: Connection) -> anyhow::Result<Self> {
         // Each connection may only register the function once; the catalog it lands in is shared.
-        if connection.prepare("FROM arrow(NULL::UBIGINT)").is_err_and(|error| {
-            error.to_string().contains("does not exist")
-        }) {
+        if connection
+            .prepare("FROM arrow(NULL::UBIGINT)")
+            .is_err_and(|error| error.to_string().contains("does not exist"))
+        {
             connection.register_table_function::<ArrowVTab>("arrow")?;
         }
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
@@ -182,7 +183,10 @@ impl Session {
             "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'aggregate'",
             &[],
         )?;
-        Ok(rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|mut row| row.pop().flatten())
+            .collect())
     }
 
     /// Returns name and type, in DuckDB's words, of each column a query gives.
@@ -192,7 +196,9 @@ impl Session {
     pub fn describe(&self, query: &str) -> Result<Vec<(String, String)>, SqlFault> {
         const HEAD: &str = "DESCRIBE ";
         let sql = format!("{HEAD}{query}");
-        let rows = self.texts_uncached(&sql).map_err(|fault| fault.moved(HEAD.len()))?;
+        let rows = self
+            .texts_uncached(&sql)
+            .map_err(|fault| fault.moved(HEAD.len()))?;
         Ok(rows
             .into_iter()
             .map(|mut row| {

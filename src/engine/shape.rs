@@ -54,7 +54,10 @@ impl Check<'_> {
             Some("SET_OPERATION_NODE") => self.set_operation(node, scope),
             Some("CTE_NODE") => self.node(&node["child"], scope),
             Some("RECURSIVE_CTE_NODE") => Err("it is recursive".to_owned()),
-            other => Err(format!("it is a {}", other.unwrap_or("query of unknown form"))),
+            other => Err(format!(
+                "it is a {}",
+                other.unwrap_or("query of unknown form")
+            )),
         };
         scope.truncate(depth);
         streams
@@ -174,7 +177,9 @@ impl Check<'_> {
     /// Refuses aggregates, window functions and subqueries over streams inside expressions.
     fn expression(&self, value: &Value, scope: &mut Scope) -> Result<(), Reason> {
         match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.expression(item, scope)),
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| self.expression(item, scope)),
             Value::Object(object) => {
                 match value["class"].as_str() {
                     Some("WINDOW") => return Err("it has a window function".to_owned()),
@@ -192,7 +197,9 @@ impl Check<'_> {
                     }
                     _ => {}
                 }
-                object.values().try_for_each(|child| self.expression(child, scope))
+                object
+                    .values()
+                    .try_for_each(|child| self.expression(child, scope))
             }
             _ => Ok(()),
         }
@@ -208,7 +215,10 @@ impl Check<'_> {
                     let cte = scope.iter().rev().find(|(name, _)| *name == key);
                     cte.map_or_else(|| (self.is_stream)(&read.name), |(_, streams)| *streams > 0)
                 });
-                reads || object.values().any(|child| self.subquery_streams(child, scope))
+                reads
+                    || object
+                        .values()
+                        .any(|child| self.subquery_streams(child, scope))
             }
             _ => false,
         }

@@ -45,7 +45,11 @@ impl Stored {
 
     /// Returns the visible columns, quoted and joined by commas.
     pub fn column_list(&self) -> String {
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| quote_ident(name)).collect();
+        let names: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| quote_ident(name))
+            .collect();
         names.join(", ")
     }
 
@@ -55,7 +59,7 @@ impl Stored {
             .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
             .collect();
         let columns = columns.join(", ");
-                let mut sql = self.tables_sql(&columns);
+        let mut sql = self.tables_sql(&columns);
         if self.visible {
             sql.push_str(&self.view_sql());
         }
@@ -149,7 +153,10 @@ impl Stored {
 
     /// Returns the query that counts the logged rows after batch `$1`.
     pub fn pending_sql(&self) -> String {
-        format!("SELECT count(*) FROM {} WHERE {SEQ} > $1::BIGINT", self.log())
+        format!(
+            "SELECT count(*) FROM {} WHERE {SEQ} > $1::BIGINT",
+            self.log()
+        )
     }
 
     /// Returns the query that gives the number of rows in each logged batch after `$1`, by number:

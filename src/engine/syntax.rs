@@ -37,7 +37,10 @@ impl Session {
         const AT_ONCE: usize = 256;
         let mut parsed = Vec::with_capacity(queries.len());
         for some in queries.chunks(AT_ONCE) {
-            let list: Vec<String> = some.iter().map(|text| crate::sql::quote_text(text)).collect();
+            let list: Vec<String> = some
+                .iter()
+                .map(|text| crate::sql::quote_text(text))
+                .collect();
             let sql = format!(
                 "SELECT json_serialize_sql(query, skip_null := true, skip_empty := true, \
                  skip_default := true) FROM (SELECT unnest([{}]) AS query)",
@@ -58,7 +61,9 @@ impl Session {
             }
             return Err(SqlFault::of_json(answer));
         }
-        let statements = answer["statements"].as_array().map_or(&[][..], Vec::as_slice);
+        let statements = answer["statements"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         let [statement] = statements else {
             return Err(SqlFault::of("expected one query"));
         };
@@ -73,7 +78,10 @@ impl Session {
 
     /// Takes a query without a tree: its relations are those that DuckDB names in it.
     fn unserializable(&self, text: &str) -> Result<Query, SqlFault> {
-        let sql = format!("SELECT unnest(get_table_names({}))", crate::sql::quote_text(text));
+        let sql = format!(
+            "SELECT unnest(get_table_names({}))",
+            crate::sql::quote_text(text)
+        );
         let reads = self
             .texts_uncached(&sql)?
             .into_iter()
@@ -138,7 +146,9 @@ fn collect_reads(value: &Value, scope: &mut Vec<String>, reads: &mut Vec<Read>) 
 
 /// Returns name and query node of each CTE that a node defines, in order.
 pub fn ctes(node: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let entries = node["cte_map"]["map"].as_array().map_or(&[][..], Vec::as_slice);
+    let entries = node["cte_map"]["map"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     entries.iter().filter_map(|entry| {
         let cte = &entry["value"];
         // Which of the two it is depends on the version that wrote the tree.

@@ -71,7 +71,11 @@ impl Binder {
         let columns: Vec<String> = (columns.iter())
             .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
             .collect();
-        let sql = format!("CREATE TABLE main.{} ({})", quote_ident(name), columns.join(", "));
+        let sql = format!(
+            "CREATE TABLE main.{} ({})",
+            quote_ident(name),
+            columns.join(", ")
+        );
         self.session.try_statement(&sql)
     }
 
@@ -134,8 +138,13 @@ impl Binder {
     pub fn remove(&self, name: &str) -> anyhow::Result<()> {
         let name = quote_ident(name);
         // Only one of the two exists; DuckDB refuses to drop the wrong kind even with IF EXISTS.
-        if self.session.try_statement(&format!("DROP VIEW main.{name}")).is_err() {
-            self.session.execute_batch(&format!("DROP TABLE IF EXISTS main.{name}"))?;
+        if self
+            .session
+            .try_statement(&format!("DROP VIEW main.{name}"))
+            .is_err()
+        {
+            self.session
+                .execute_batch(&format!("DROP TABLE IF EXISTS main.{name}"))?;
         }
         Ok(())
     }
@@ -174,7 +183,8 @@ pub fn query_fault(fault: SqlFault, query: &SqlText, catalog: &Catalog) -> Diagn
         [] => diagnostic,
         [first, ..] => match &fault.name {
             Some(name) => {
-                let near = crate::diagnostic::nearest(name, fault.candidates.iter().map(String::as_str));
+                let near =
+                    crate::diagnostic::nearest(name, fault.candidates.iter().map(String::as_str));
                 diagnostic.help(format!("did you mean `{}`?", near.unwrap_or(first)))
             }
             None => diagnostic.help(format!("did you mean `{first}`?")),
@@ -186,7 +196,11 @@ pub fn query_fault(fault: SqlFault, query: &SqlText, catalog: &Catalog) -> Diagn
 fn narrowed(span: Span, query: &SqlText, name: Option<&str>) -> Span {
     let start = span.start - query.span.start;
     let text = &query.text[start..span.end - query.span.start];
-    match name.and_then(|name| text.to_lowercase().find(&name.to_lowercase()).map(|at| (at, name))) {
+    match name.and_then(|name| {
+        text.to_lowercase()
+            .find(&name.to_lowercase())
+            .map(|at| (at, name))
+    }) {
         Some((at, name)) if text.is_char_boundary(at) && text.is_char_boundary(at + name.len()) => {
             Span {
                 start: span.start + at,

@@ -19,7 +19,10 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read};
 use crate::engine::{Layout, Stored, shape};
 use crate::options::Environment;
-use crate::sql::{Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, StatementKind, quote_ident};
+use crate::sql::{
+    Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, StatementKind,
+    quote_ident,
+};
 
 /// What checking a catalog came to: a plan, or faults.
 pub struct Checked {
@@ -62,7 +65,10 @@ pub fn check(
     for index in graph.order() {
         let entity = entities[index];
         let names = graph.reads(index);
-        if names.iter().any(|read| builder.broken.contains(&entities[*read].name().key())) {
+        if names
+            .iter()
+            .any(|read| builder.broken.contains(&entities[*read].name().key()))
+        {
             builder.broken.insert(entity.name().key());
             continue;
         }
@@ -74,7 +80,10 @@ pub fn check(
                 kind: entity.kind(),
                 definition: entity.text.clone(),
                 origin: entity.origin.clone(),
-                reads: names.iter().map(|read| entities[*read].name().name.clone()).collect(),
+                reads: names
+                    .iter()
+                    .map(|read| entities[*read].name().name.clone())
+                    .collect(),
                 columns,
                 work,
             })),
@@ -144,7 +153,11 @@ impl Builder<'_> {
                 }
             }
         }
-        Ok(self.catalog.entities().map(|entity| self.reads_of(entity)).collect())
+        Ok(self
+            .catalog
+            .entities()
+            .map(|entity| self.reads_of(entity))
+            .collect())
     }
 
     fn reads_of(&self, entity: &Entity) -> Vec<(String, Span)> {
@@ -154,7 +167,11 @@ impl Builder<'_> {
                 reads.push((read.name.clone(), read_span(text, read)));
             }
         }
-        if let Definition::Sink { input: SinkInput::Relation(name), .. } = &entity.create.definition {
+        if let Definition::Sink {
+            input: SinkInput::Relation(name),
+            ..
+        } = &entity.create.definition
+        {
             reads.push((name.name.clone(), name.span));
         }
         reads
@@ -189,8 +206,7 @@ impl Builder<'_> {
             }
             Some(entity) if matches!(entity.kind(), EntityKind::Sink | EntityKind::Secret) => {
                 let message = format!("`{name}` is a {}, it has no rows", entity.kind().words());
-                let fault = Diagnostic::new(span, message)
-                    .also(entity.name().span, "defined here");
+                let fault = Diagnostic::new(span, message).also(entity.name().span, "defined here");
                 self.faults.push(fault);
             }
             Some(_) => {}
@@ -202,7 +218,13 @@ impl Builder<'_> {
         match &entity.create.definition {
             Definition::Table(relation) | Definition::Source(relation) => {
                 let of = (name, entity.kind(), relation);
-                let work = relation::source(self.binder, &mut self.types, &self.settings, of, &mut self.faults)?;
+                let work = relation::source(
+                    self.binder,
+                    &mut self.types,
+                    &self.settings,
+                    of,
+                    &mut self.faults,
+                )?;
                 let columns = relation::visible_columns(relation);
                 if let Work::Source(plan) = &work {
                     self.check_start_query(plan);
@@ -212,35 +234,61 @@ impl Builder<'_> {
             }
             Definition::Lookup(relation) => {
                 let of = (name, relation);
-                let work = relation::lookup(self.binder, &mut self.types, &self.settings, of, &mut self.faults)?;
+                let work = relation::lookup(
+                    self.binder,
+                    &mut self.types,
+                    &self.settings,
+                    of,
+                    &mut self.faults,
+                )?;
                 if let Work::Lookup(plan) = &work {
-                    self.known.insert(name.key(), Known::Lookup(Arc::clone(plan)));
+                    self.known
+                        .insert(name.key(), Known::Lookup(Arc::clone(plan)));
                 }
                 Some((relation::visible_columns(relation), work))
             }
             Definition::View { query } => self.view(name, query),
-            Definition::MaterializedView { query, emit_on_window_close } => {
+            Definition::MaterializedView {
+                query,
+                emit_on_window_close,
+            } => {
                 self.refuse_emit(*emit_on_window_close);
                 self.materialized(name, query)
             }
-            Definition::Sink { input, options, emit_on_window_close } => {
+            Definition::Sink {
+                input,
+                options,
+                emit_on_window_close,
+            } => {
                 self.refuse_emit(*emit_on_window_close);
-                self.sink(name, input, options).map(|work| (Vec::new(), work))
+                self.sink(name, input, options)
+                    .map(|work| (Vec::new(), work))
             }
             Definition::Secret { options, .. } => {
-                let backend = options.entries.iter().find(|entry| entry.key.name == "backend");
+                let backend = options
+                    .entries
+                    .iter()
+                    .find(|entry| entry.key.name == "backend");
                 let backend = backend.map_or("meta", |entry| match &entry.value.kind {
                     OptionValueKind::Text(text) | OptionValueKind::Bare(text) => text.as_str(),
                     OptionValueKind::Secret(_) => "meta",
                 });
-                Some((Vec::new(), Work::Secret { backend: backend.to_owned() }))
+                Some((
+                    Vec::new(),
+                    Work::Secret {
+                        backend: backend.to_owned(),
+                    },
+                ))
             }
         }
     }
 
     fn refuse_emit(&mut self, span: Option<Span>) {
         if let Some(span) = span {
-            self.faults.push(Diagnostic::new(span, "EMIT ON WINDOW CLOSE is not built yet"));
+            self.faults.push(Diagnostic::new(
+                span,
+                "EMIT ON WINDOW CLOSE is not built yet",
+            ));
         }
     }
 
@@ -261,10 +309,14 @@ impl Builder<'_> {
             Err(fault) => self.faults.push(*fault),
             Ok(columns) => {
                 for (name, span) in &start.columns {
-                    if !columns.iter().any(|(column, _)| column.eq_ignore_ascii_case(name)) {
+                    if !columns
+                        .iter()
+                        .any(|(column, _)| column.eq_ignore_ascii_case(name))
+                    {
                         let message = format!("`on_start_query` gives no column `{name}`");
                         let names = columns.iter().map(|(name, _)| name.as_str());
-                        self.faults.push(Diagnostic::new(*span, message).suggest(name, names));
+                        self.faults
+                            .push(Diagnostic::new(*span, message).suggest(name, names));
                     }
                 }
             }
@@ -276,7 +328,12 @@ impl Builder<'_> {
         let info = self.feed(name, query)?;
         if info.feed.lookups.is_empty() {
             self.known.insert(name.key(), Known::View(info));
-            return Some((columns, Work::View { query: query.text.clone() }));
+            return Some((
+                columns,
+                Work::View {
+                    query: query.text.clone(),
+                },
+            ));
         }
         let stored = Stored {
             name: name.name.clone(),
@@ -289,7 +346,11 @@ impl Builder<'_> {
         Some((columns, Work::Derived(plan)))
     }
 
-    fn materialized(&mut self, name: &Ident, query: &SqlText) -> Option<(Vec<(String, String)>, Work)> {
+    fn materialized(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+    ) -> Option<(Vec<(String, String)>, Work)> {
         let columns = self.add_view(name, query)?;
         let info = self.feed(name, query)?;
         let stored = Stored {
@@ -332,9 +393,16 @@ impl Builder<'_> {
             self.faults.push(fault);
             return None;
         }
-        let changing = info.feed.inputs.iter().find(|input| input.stored.layout == Layout::Changing);
+        let changing = info
+            .feed
+            .inputs
+            .iter()
+            .find(|input| input.stored.layout == Layout::Changing);
         if let (true, Some(input)) = (asks, changing) {
-            let message = format!("a lookup join over `{}`, whose rows change, is not built yet", input.stored.name);
+            let message = format!(
+                "a lookup join over `{}`, whose rows change, is not built yet",
+                input.stored.name
+            );
             let fault = Diagnostic::new(name.span, message)
                 .help("join a TABLE or SOURCE without a key instead");
             self.faults.push(fault);
@@ -370,7 +438,12 @@ impl Builder<'_> {
             }
         };
         if let SinkInput::Relation(_) = input {
-            let parsed = self.binder.parse(self.catalog, &[&query]).ok()?.pop()?.ok()?;
+            let parsed = self
+                .binder
+                .parse(self.catalog, &[&query])
+                .ok()?
+                .pop()?
+                .ok()?;
             self.queries.insert(name.key(), (query.clone(), parsed));
         }
         let info = self.feed(name, &query)?;
@@ -379,7 +452,8 @@ impl Builder<'_> {
         let snapshot = options.boolean("snapshot").unwrap_or(true);
         let Some(make) = connector.sink else {
             let message = format!("connector `{}` cannot be written to", connector.name);
-            self.faults.push(Diagnostic::new(self.settings.connector_span(list), message));
+            self.faults
+                .push(Diagnostic::new(self.settings.connector_span(list), message));
             return None;
         };
         let made = make(&mut options, &schema);
@@ -388,13 +462,18 @@ impl Builder<'_> {
         let changing = info.linear.is_err() || kept_layout(&info) == Layout::Changing;
         if let (true, Changes::Refused { advice }) = (changing, connector.changes()) {
             let message = "this sink takes rows that only come, but those of its relation change";
-            self.faults.push(Diagnostic::new(name.span, message).help(advice));
+            self.faults
+                .push(Diagnostic::new(name.span, message).help(advice));
             return None;
         }
         let (feed, result) = if info.linear.is_ok() && info.feed.lookups.is_empty() {
             (info.feed, None)
         } else {
-            let layout = if info.linear.is_ok() { Layout::Passing } else { Layout::Changing };
+            let layout = if info.linear.is_ok() {
+                Layout::Passing
+            } else {
+                Layout::Changing
+            };
             let stored = Stored {
                 name: format!("{} result", name.name),
                 columns,
@@ -418,7 +497,8 @@ impl Builder<'_> {
         match self.binder.schema(&query.text) {
             Ok(schema) => Some(crate::batch::mark_json(&schema, columns)),
             Err(error) => {
-                self.faults.push(Diagnostic::new(query.span, error.to_string()));
+                self.faults
+                    .push(Diagnostic::new(query.span, error.to_string()));
                 None
             }
         }
@@ -443,7 +523,10 @@ impl Builder<'_> {
                         add_input(&mut feed, &input.stored);
                     }
                     let inner = view.feed.views.iter().cloned();
-                    let entity = self.catalog.get(&read.name).map_or(&read.name, |entity| &entity.name().name);
+                    let entity = self
+                        .catalog
+                        .get(&read.name)
+                        .map_or(&read.name, |entity| &entity.name().name);
                     for (name, text) in inner.chain([(entity.clone(), view.feed.query.clone())]) {
                         if !feed.views.iter().any(|(other, _)| *other == name) {
                             feed.views.push((name, text));
@@ -471,19 +554,27 @@ impl Builder<'_> {
         let Some(tree) = tree else {
             return Err("it is not a plain SELECT".to_owned());
         };
-        shape::linear(tree, self.binder.aggregates(), &|name| {
-            match self.known.get(&name.to_lowercase()) {
-                Some(Known::Kept(_)) => true,
-                Some(Known::View(view)) => !view.feed.inputs.is_empty(),
-                _ => false,
-            }
+        shape::linear(tree, self.binder.aggregates(), &|name| match self
+            .known
+            .get(&name.to_lowercase())
+        {
+            Some(Known::Kept(_)) => true,
+            Some(Known::View(view)) => !view.feed.inputs.is_empty(),
+            _ => false,
         })
     }
 
-    fn ask(&mut self, name: &Ident, query: &SqlText, tree: Option<&Value>, feed: &mut Feed) -> Option<()> {
+    fn ask(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+        tree: Option<&Value>,
+        feed: &mut Feed,
+    ) -> Option<()> {
         let Some(tree) = tree else {
             let message = "a lookup can only be joined in a SELECT";
-            self.faults.push(Diagnostic::new(super::bind::first_word(query), message));
+            self.faults
+                .push(Diagnostic::new(super::bind::first_word(query), message));
             return None;
         };
         let find = |lookup: &str| match self.known.get(&lookup.to_lowercase()) {
@@ -511,7 +602,9 @@ impl Builder<'_> {
     fn commands(&mut self) {
         for command in &self.catalog.commands {
             match &command.kind {
-                StatementKind::Query(query) | StatementKind::Explain(query) => self.command_query(query),
+                StatementKind::Query(query) | StatementKind::Explain(query) => {
+                    self.command_query(query)
+                }
                 StatementKind::Drop(drop) if !drop.if_exists => {
                     self.check_exists(&drop.name, Some(drop.kind));
                 }
@@ -523,13 +616,24 @@ impl Builder<'_> {
     }
 
     fn command_query(&mut self, query: &SqlText) {
-        let parsed = match self.binder.parse(self.catalog, &[query]).map(|mut all| all.pop()) {
+        let parsed = match self
+            .binder
+            .parse(self.catalog, &[query])
+            .map(|mut all| all.pop())
+        {
             Ok(Some(Ok(parsed))) => parsed,
             Ok(Some(Err(fault))) => return self.faults.push(fault),
             Ok(None) => return,
-            Err(error) => return self.faults.push(Diagnostic::new(query.span, error.to_string())),
+            Err(error) => {
+                return self
+                    .faults
+                    .push(Diagnostic::new(query.span, error.to_string()));
+            }
         };
-        let reads_broken = parsed.reads.iter().any(|read| self.broken.contains(&read.name.to_lowercase()));
+        let reads_broken = parsed
+            .reads
+            .iter()
+            .any(|read| self.broken.contains(&read.name.to_lowercase()));
         if self.check_reads(query, &parsed.reads) && !reads_broken {
             if let Err(fault) = self.binder.describe(self.catalog, query) {
                 self.faults.push(*fault);
@@ -539,18 +643,23 @@ impl Builder<'_> {
 
     fn check_exists(&mut self, name: &Ident, kind: Option<EntityKind>) {
         let Some(entity) = self.catalog.get(&name.name) else {
-            let names = self.catalog.entities().map(|entity| entity.name().name.as_str());
+            let names = self
+                .catalog
+                .entities()
+                .map(|entity| entity.name().name.as_str());
             let fault = Diagnostic::new(name.span, format!("`{}` does not exist", name.name));
             self.faults.push(fault.suggest(&name.name, names));
             return;
         };
         // `TABLE` also names a lookup, which is created by CREATE TEMP TABLE.
         let same = |kind| {
-            kind == entity.kind() || (kind == EntityKind::Table && entity.kind() == EntityKind::Lookup)
+            kind == entity.kind()
+                || (kind == EntityKind::Table && entity.kind() == EntityKind::Lookup)
         };
         if kind.is_some_and(|kind| !same(kind)) {
             let message = format!("`{}` is a {}", name.name, entity.kind().words());
-            let fault = Diagnostic::new(name.span, message).also(entity.name().span, "defined here");
+            let fault =
+                Diagnostic::new(name.span, message).also(entity.name().span, "defined here");
             self.faults.push(fault);
         }
     }
@@ -558,13 +667,27 @@ impl Builder<'_> {
 
 /// Returns the layout of a relation kept from this query.
 fn kept_layout(info: &ViewInfo) -> Layout {
-    let changing = info.feed.inputs.iter().any(|input| input.stored.layout == Layout::Changing);
-    if info.linear.is_ok() && !changing { Layout::Append } else { Layout::Changing }
+    let changing = info
+        .feed
+        .inputs
+        .iter()
+        .any(|input| input.stored.layout == Layout::Changing);
+    if info.linear.is_ok() && !changing {
+        Layout::Append
+    } else {
+        Layout::Changing
+    }
 }
 
 fn add_input(feed: &mut Feed, stored: &Stored) {
-    if !feed.inputs.iter().any(|input| input.stored.name == stored.name) {
-        feed.inputs.push(Input { stored: stored.clone() });
+    if !feed
+        .inputs
+        .iter()
+        .any(|input| input.stored.name == stored.name)
+    {
+        feed.inputs.push(Input {
+            stored: stored.clone(),
+        });
     }
 }
 
@@ -584,8 +707,13 @@ fn read_span(text: &SqlText, read: &Read) -> Span {
             let start = text.text.floor_char_boundary(start);
             // DuckDB's length covers an alias too; the name is its first word.
             let rest = &text.text[start..];
-            let length = if rest.len() >= read.name.len() { read.name.len() } else { length };
-            text.span.part(start, text.text.floor_char_boundary(start + length))
+            let length = if rest.len() >= read.name.len() {
+                read.name.len()
+            } else {
+                length
+            };
+            text.span
+                .part(start, text.text.floor_char_boundary(start + length))
         }
         None => super::bind::first_word(text),
     }
@@ -594,18 +722,29 @@ fn read_span(text: &SqlText, read: &Read) -> Span {
 /// Returns the query of an entity, as far as it has one in its statement.
 fn query_of(entity: &Entity, settings: &Settings<'_>) -> Option<SqlText> {
     match &entity.create.definition {
-        Definition::View { query } | Definition::MaterializedView { query, .. } => Some(query.clone()),
-        Definition::Sink { input: SinkInput::Query(query), .. } => Some(query.clone()),
+        Definition::View { query } | Definition::MaterializedView { query, .. } => {
+            Some(query.clone())
+        }
+        Definition::Sink {
+            input: SinkInput::Query(query),
+            ..
+        } => Some(query.clone()),
         Definition::Table(relation) | Definition::Source(relation) => {
             let entries = &relation.options.entries;
-            let entry = entries.iter().find(|entry| entry.key.name == "on_start_query")?;
+            let entry = entries
+                .iter()
+                .find(|entry| entry.key.name == "on_start_query")?;
             let OptionValueKind::Text(text) = &entry.value.kind else {
                 return None;
             };
             let span = entry.value.span;
             let text = crate::options::replace_variables(text, span, settings.environment).ok()?;
             let verbatim = span.end - span.start == text.len() + 2;
-            let span = if verbatim { span.part(1, text.len() + 1) } else { span };
+            let span = if verbatim {
+                span.part(1, text.len() + 1)
+            } else {
+                span
+            };
             Some(SqlText { text, span })
         }
         _ => None,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use super::bind::Binder;
-use crate::batch::datatypes::DataType;
 use crate::batch::Column;
+use crate::batch::datatypes::DataType;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{SqlFault, TRIGGER};
 use crate::sql::{self, SqlText, TokenKind, quote_ident};
@@ -22,17 +22,27 @@ impl Types {
     ///
     /// # Errors
     /// The fault, at the type.
-    pub fn arrow(&mut self, binder: &Binder, sql_type: &SqlText) -> Result<DataType, Box<Diagnostic>> {
+    pub fn arrow(
+        &mut self,
+        binder: &Binder,
+        sql_type: &SqlText,
+    ) -> Result<DataType, Box<Diagnostic>> {
         let known = self.known.entry(sql_type.text.clone()).or_insert_with(|| {
             // The type stands first so that a place in it needs no more than this offset.
             let query = format!("SELECT CAST(NULL AS {}) AS value", sql_type.text);
             binder
                 .session()
                 .describe(&query)
-                .and_then(|_| binder.schema(&query).map_err(|error| SqlFault::of(&error.to_string())))
+                .and_then(|_| {
+                    binder
+                        .schema(&query)
+                        .map_err(|error| SqlFault::of(&error.to_string()))
+                })
                 .map(|schema| schema.field(0).data_type().clone())
         });
-        known.clone().map_err(|fault| Box::new(type_fault(&fault, sql_type)))
+        known
+            .clone()
+            .map_err(|fault| Box::new(type_fault(&fault, sql_type)))
     }
 }
 
@@ -47,14 +57,48 @@ fn type_fault(fault: &SqlFault, sql_type: &SqlText) -> Diagnostic {
 
 /// DuckDB's type names that people write, for suggestions.
 const TYPE_NAMES: [&str; 33] = [
-    "BIGINT", "BLOB", "BOOLEAN", "DATE", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "INT", "INTEGER",
-    "INTERVAL", "JSON", "MAP", "NUMERIC", "REAL", "SMALLINT", "STRING", "STRUCT", "TEXT", "TIME",
-    "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_S", "TINYINT", "UBIGINT",
-    "UINTEGER", "USMALLINT", "UTINYINT", "UUID", "VARCHAR", "BOOL",
+    "BIGINT",
+    "BLOB",
+    "BOOLEAN",
+    "DATE",
+    "DECIMAL",
+    "DOUBLE",
+    "FLOAT",
+    "HUGEINT",
+    "INT",
+    "INTEGER",
+    "INTERVAL",
+    "JSON",
+    "MAP",
+    "NUMERIC",
+    "REAL",
+    "SMALLINT",
+    "STRING",
+    "STRUCT",
+    "TEXT",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+    "TIMESTAMP_MS",
+    "TIMESTAMP_NS",
+    "TIMESTAMP_S",
+    "TINYINT",
+    "UBIGINT",
+    "UINTEGER",
+    "USMALLINT",
+    "UTINYINT",
+    "UUID",
+    "VARCHAR",
+    "BOOL",
 ];
 
 /// Returns the column as a connector fills it; what no format builds arrives as text and is cast.
-pub fn declared(column: &sql::Ident, sql_type: &SqlText, arrow: DataType, nullable: bool) -> Column {
+pub fn declared(
+    column: &sql::Ident,
+    sql_type: &SqlText,
+    arrow: DataType,
+    nullable: bool,
+) -> Column {
     let native = crate::format::native(&arrow);
     Column {
         name: column.name.clone(),
@@ -110,7 +154,10 @@ impl Generated {
                 order.extend(left.remove(&name).map(|(index, _)| index));
             }
         }
-        let columns = order.into_iter().map(|index| bound[index].clone()).collect();
+        let columns = order
+            .into_iter()
+            .map(|index| bound[index].clone())
+            .collect();
         Self { columns }
     }
 
@@ -160,13 +207,20 @@ fn bind_expression(
     );
     let parsed = binder.session().parse(&[query.as_str()]);
     let parsed = parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))?;
-    let parsed = parsed.into_iter().next().expect("one query was given").map_err(fault)?;
+    let parsed = parsed
+        .into_iter()
+        .next()
+        .expect("one query was given")
+        .map_err(fault)?;
     let tree = parsed.tree.unwrap_or_default();
     let selected = &tree["select_list"];
     refuse_non_scalar(selected, binder).map_err(|words| {
         Box::new(
-            Diagnostic::new(expression.span, format!("a generated column cannot have {words}"))
-                .help("compute it in a VIEW over this relation"),
+            Diagnostic::new(
+                expression.span,
+                format!("a generated column cannot have {words}"),
+            )
+            .help("compute it in a VIEW over this relation"),
         )
     })?;
     binder.session().describe(&query).map_err(fault)?;
@@ -177,7 +231,9 @@ fn bind_expression(
 
 fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), String> {
     match value {
-        Value::Array(items) => items.iter().try_for_each(|item| refuse_non_scalar(item, binder)),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| refuse_non_scalar(item, binder)),
         Value::Object(object) => {
             match value["class"].as_str() {
                 Some("WINDOW") => return Err("a window function".to_owned()),
@@ -190,7 +246,9 @@ fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), String> {
                 }
                 _ => {}
             }
-            object.values().try_for_each(|child| refuse_non_scalar(child, binder))
+            object
+                .values()
+                .try_for_each(|child| refuse_non_scalar(child, binder))
         }
         _ => Ok(()),
     }
@@ -202,9 +260,16 @@ fn collect_columns(value: &Value, names: &mut HashSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect_columns(item, names)),
         Value::Object(object) => {
             if let Some(parts) = value["column_names"].as_array() {
-                names.extend(parts.iter().filter_map(Value::as_str).map(str::to_lowercase));
+                names.extend(
+                    parts
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .map(str::to_lowercase),
+                );
             }
-            object.values().for_each(|child| collect_columns(child, names));
+            object
+                .values()
+                .for_each(|child| collect_columns(child, names));
         }
         _ => {}
     }

@@ -15,7 +15,10 @@ pub struct Settings<'a> {
 impl Settings<'_> {
     /// Returns the place of the value of `connector`, or of the list if it has none.
     pub fn connector_span(&self, list: &OptionList) -> Span {
-        let entry = list.entries.iter().find(|entry| entry.key.name == "connector");
+        let entry = list
+            .entries
+            .iter()
+            .find(|entry| entry.key.name == "connector");
         entry.map_or(list.span, |entry| entry.value.span)
     }
 }
@@ -41,11 +44,18 @@ pub fn connector_of<'a>(
         return Some((options, connector));
     }
     let names: Vec<&str> = (CONNECTORS.iter())
-        .flat_map(|connector| [connector.name].into_iter().chain(connector.aliases.iter().copied()))
+        .flat_map(|connector| {
+            [connector.name]
+                .into_iter()
+                .chain(connector.aliases.iter().copied())
+        })
         .collect();
     let message = format!("connector `{}` does not exist", name.shown());
     let fault = Diagnostic::new(name.span, message)
-        .label(format!("the connectors are {}", list_names(names.iter().copied())))
+        .label(format!(
+            "the connectors are {}",
+            list_names(names.iter().copied())
+        ))
         .suggest(name.expose(), names);
     faults.push(fault);
     None

@@ -36,7 +36,11 @@ pub fn explain_entity(node: &Node) -> String {
             None => format!("{kind}, rows kept until every reader has them"),
         },
         Work::Lookup(plan) => {
-            let params: Vec<&str> = plan.params.iter().map(|param| param.name.as_str()).collect();
+            let params: Vec<&str> = plan
+                .params
+                .iter()
+                .map(|param| param.name.as_str())
+                .collect();
             format!("lookup by ({})", params.join(", "))
         }
         Work::View { .. } => format!("{kind}, evaluated inside its readers"),
@@ -81,7 +85,11 @@ fn text(nodes: &[&Node]) -> String {
 fn mermaid(nodes: &[&Node]) -> String {
     let mut out = String::from("graph LR\n");
     for (index, node) in nodes.iter().enumerate() {
-        let label = format!("{}<br/>{}", node.name.replace('"', "#quot;"), node.kind.words().to_lowercase());
+        let label = format!(
+            "{}<br/>{}",
+            node.name.replace('"', "#quot;"),
+            node.kind.words().to_lowercase()
+        );
         let (open, close) = match node.kind {
             EntityKind::Sink => ("[/\"", "\"/]"),
             EntityKind::View | EntityKind::MaterializedView => ("(\"", "\")"),
@@ -101,7 +109,8 @@ fn dot(nodes: &[&Node]) -> String {
     for (index, node) in nodes.iter().enumerate() {
         let name = node.name.replace('\\', "\\\\").replace('"', "\\\"");
         let kind = node.kind.words().to_lowercase();
-        writeln!(out, "    n{index} [label=\"{name}\\n{kind}\"];").expect("writing to a string cannot fail");
+        writeln!(out, "    n{index} [label=\"{name}\\n{kind}\"];")
+            .expect("writing to a string cannot fail");
     }
     for (from, to) in edges(nodes) {
         writeln!(out, "    n{from} -> n{to};").expect("writing to a string cannot fail");

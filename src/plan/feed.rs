@@ -40,8 +40,8 @@ impl Feed {
     ///
     /// Inputs and views become CTEs, so that the text of the queries stays as the user wrote it.
     pub fn with_inputs(&self, query: &str, base: &dyn Fn(&Stored) -> String) -> String {
-        let inputs = (self.inputs.iter())
-            .map(|input| (input.stored.name.as_str(), base(&input.stored)));
+        let inputs =
+            (self.inputs.iter()).map(|input| (input.stored.name.as_str(), base(&input.stored)));
         let views = (self.views.iter()).map(|(name, query)| (name.as_str(), query.clone()));
         let ctes: Vec<String> = inputs
             .chain(views)

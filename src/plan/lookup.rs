@@ -49,7 +49,9 @@ pub fn rewrite(
     rewriter.node(&mut tree, &[]);
     for step in &rewriter.steps {
         if let Err(error) = binder.remove(&step.answers) {
-            rewriter.faults.push(Diagnostic::new(query.span, error.to_string()));
+            rewriter
+                .faults
+                .push(Diagnostic::new(query.span, error.to_string()));
         }
     }
     if !rewriter.faults.is_empty() {
@@ -105,7 +107,10 @@ impl Rewriter<'_> {
             }
         }
         for side in ["left", "right", "child"] {
-            if node.get(side).is_some_and(|child| child.get("type").is_some()) {
+            if node
+                .get(side)
+                .is_some_and(|child| child.get("type").is_some())
+            {
                 self.node(&mut node[side], &scope);
             }
         }
@@ -189,10 +194,16 @@ impl Rewriter<'_> {
         let kind = join["join_type"].as_str().unwrap_or("INNER");
         let regular = matches!(join["ref_type"].as_str(), None | Some("REGULAR" | "CROSS"));
         if !matches!(kind, "INNER" | "LEFT") || !regular {
-            let message = format!("lookup `{}` can only be joined by JOIN or LEFT JOIN", lookup.name);
+            let message = format!(
+                "lookup `{}` can only be joined by JOIN or LEFT JOIN",
+                lookup.name
+            );
             return Err(Box::new(Diagnostic::new(place, message)));
         }
-        let alias = join["right"]["alias"].as_str().unwrap_or(&lookup.name).to_owned();
+        let alias = join["right"]["alias"]
+            .as_str()
+            .unwrap_or(&lookup.name)
+            .to_owned();
         let using: Vec<String> = (join["using_columns"].as_array().into_iter().flatten())
             .filter_map(|name| Some(name.as_str()?.to_lowercase()))
             .collect();
@@ -239,8 +250,17 @@ impl Rewriter<'_> {
         Ok(())
     }
 
-    fn unbound(&self, lookup: &LookupPlan, param: &str, place: Span, defined: &Ident) -> Box<Diagnostic> {
-        let message = format!("parameter `${param}` of lookup `{}` is not bound", lookup.name);
+    fn unbound(
+        &self,
+        lookup: &LookupPlan,
+        param: &str,
+        place: Span,
+        defined: &Ident,
+    ) -> Box<Diagnostic> {
+        let message = format!(
+            "parameter `${param}` of lookup `{}` is not bound",
+            lookup.name
+        );
         Box::new(
             Diagnostic::new(place, message)
                 .label("joined here")
@@ -294,7 +314,9 @@ impl Rewriter<'_> {
                 expression
             })
             .collect();
-        let text = session.unparse(&select(selected, site, pushed)).map_err(broken)?;
+        let text = session
+            .unparse(&select(selected, site, pushed))
+            .map_err(broken)?;
         let casts: Vec<String> = (bound.iter())
             .map(|(param, _)| {
                 let name = quote_ident(&param.name);
@@ -302,7 +324,9 @@ impl Rewriter<'_> {
             })
             .collect();
         let sql = format!("SELECT DISTINCT {} FROM ({text})", casts.join(", "));
-        session.describe(&sql).map_err(|fault| broken(fault.into()))?;
+        session
+            .describe(&sql)
+            .map_err(|fault| broken(fault.into()))?;
         Ok(sql)
     }
 }
@@ -374,7 +398,9 @@ fn uses_table(value: &Value, alias: &str) -> bool {
         Value::Array(items) => items.iter().any(|item| uses_table(item, alias)),
         Value::Object(object) => {
             let first = value["column_names"][0].as_str();
-            let several = value["column_names"].as_array().is_some_and(|names| names.len() > 1);
+            let several = value["column_names"]
+                .as_array()
+                .is_some_and(|names| names.len() > 1);
             (several && first.is_some_and(|name| name.eq_ignore_ascii_case(alias)))
                 || object.values().any(|child| uses_table(child, alias))
         }
@@ -389,6 +415,8 @@ fn collect_aliases(table: &Value, aliases: &mut Vec<String>) {
         collect_aliases(&table["right"], aliases);
         return;
     }
-    let name = table["alias"].as_str().or_else(|| table["table_name"].as_str());
+    let name = table["alias"]
+        .as_str()
+        .or_else(|| table["table_name"].as_str());
     aliases.extend(name.map(str::to_owned));
 }

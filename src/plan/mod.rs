@@ -21,7 +21,7 @@ mod explain;
 
 pub use bind::Binder;
 pub use build::{Checked, check};
-pub use explain::{explain_entity, render_graph, GraphFormat};
+pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};
 pub use node::{
     DerivedPlan, Ingest, LookupPlan, Maintenance, Node, Plan, SinkPlan, SourcePlan, Work,

@@ -19,7 +19,9 @@ pub struct Plan {
 impl Plan {
     /// Returns the node of that name, compared without regard to case.
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
-        self.nodes.iter().find(|node| node.name.eq_ignore_ascii_case(name))
+        self.nodes
+            .iter()
+            .find(|node| node.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -52,11 +54,15 @@ pub enum Work {
     Source(SourcePlan),
     Lookup(Arc<LookupPlan>),
     /// A view that runs nowhere: its readers have its query inside theirs.
-    View { query: String },
+    View {
+        query: String,
+    },
     /// A relation that is kept up to date: a materialized view, or a view with lookups that is read.
     Derived(DerivedPlan),
     Sink(SinkPlan),
-    Secret { backend: String },
+    Secret {
+        backend: String,
+    },
 }
 
 /// A TABLE or SOURCE.

@@ -23,8 +23,14 @@ struct Bound {
 /// Name and type of each visible column, params first. Known before anything is bound, so that readers
 /// of a faulty relation are still checked.
 pub fn visible_columns(relation: &Relation) -> Vec<(String, String)> {
-    let params = relation.params.iter().map(|param| (&param.name, &param.sql_type));
-    let columns = relation.columns.iter().map(|column| (&column.name, &column.sql_type));
+    let params = relation
+        .params
+        .iter()
+        .map(|param| (&param.name, &param.sql_type));
+    let columns = relation
+        .columns
+        .iter()
+        .map(|column| (&column.name, &column.sql_type));
     params
         .chain(columns)
         .map(|(name, sql_type)| (name.name.clone(), sql_type.text.clone()))
@@ -50,11 +56,20 @@ pub fn source(
     let bound = bind(binder, types, name, relation, faults);
     let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
     let Some(make) = connector.source else {
-        let message = format!("connector `{}` cannot be read as a {}", connector.name, kind.words());
-        faults.push(Diagnostic::new(settings.connector_span(&relation.options), message));
+        let message = format!(
+            "connector `{}` cannot be read as a {}",
+            connector.name,
+            kind.words()
+        );
+        faults.push(Diagnostic::new(
+            settings.connector_span(&relation.options),
+            message,
+        ));
         return None;
     };
-    let made = bound.as_ref().and_then(|bound| make(&mut options, &bound.declared));
+    let made = bound
+        .as_ref()
+        .and_then(|bound| make(&mut options, &bound.declared));
     if bound.is_none() {
         return None;
     }
@@ -72,7 +87,9 @@ pub fn source(
         visible: true,
     };
     let not_null = (relation.columns.iter())
-        .filter(|column| column.generated.is_some() && is_not_null(relation, &column.name, column.not_null))
+        .filter(|column| {
+            column.generated.is_some() && is_not_null(relation, &column.name, column.not_null)
+        })
         .map(|column| column.name.name.clone())
         .collect();
     let base = base_sql(&bound.declared.columns);
@@ -84,7 +101,12 @@ pub fn source(
             columns: bound.declared.columns,
             not_null,
         },
-        key: key.map(|key| key.columns.iter().map(|column| column.name.clone()).collect()),
+        key: key.map(|key| {
+            key.columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect()
+        }),
         stored,
     }))
 }
@@ -99,19 +121,25 @@ pub fn lookup(
 ) -> Option<Work> {
     refuse_unbuilt(relation, faults);
     if let Some(key) = &relation.primary_key {
-        faults.push(Diagnostic::new(key.span, "a lookup keeps no rows, so it has no key"));
+        faults.push(Diagnostic::new(
+            key.span,
+            "a lookup keeps no rows, so it has no key",
+        ));
     }
     let bound = bind(binder, types, name, relation, faults);
     let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
     let Some(make) = connector.lookup else {
         let message = format!("connector `{}` cannot be a lookup", connector.name);
         faults.push(
-            Diagnostic::new(settings.connector_span(&relation.options), message)
-                .help("a TEMPORARY TABLE takes `connector = 'lookup-http'`; write CREATE TABLE to poll"),
+            Diagnostic::new(settings.connector_span(&relation.options), message).help(
+                "a TEMPORARY TABLE takes `connector = 'lookup-http'`; write CREATE TABLE to poll",
+            ),
         );
         return None;
     };
-    let made = bound.as_ref().and_then(|bound| make(&mut options, &bound.declared));
+    let made = bound
+        .as_ref()
+        .and_then(|bound| make(&mut options, &bound.declared));
     if bound.is_none() {
         return None;
     }
@@ -122,7 +150,11 @@ pub fn lookup(
         .cloned()
         .collect();
     let rows = bound.generated.over(&base_sql(&all), &name.name);
-    let list: Vec<String> = bound.visible.iter().map(|(name, _)| quote_ident(name)).collect();
+    let list: Vec<String> = bound
+        .visible
+        .iter()
+        .map(|(name, _)| quote_ident(name))
+        .collect();
     Some(Work::Lookup(Arc::new(LookupPlan {
         name: name.name.clone(),
         connector: Arc::from(connector),

@@ -67,7 +67,12 @@ impl Asker {
                 lookup: &prepared.step.lookup,
                 trigger,
             };
-            of.answer(session, &params, &prepared.step.answers, prepared.cache.as_mut())?;
+            of.answer(
+                session,
+                &params,
+                &prepared.step.answers,
+                prepared.cache.as_mut(),
+            )?;
         }
         Ok(())
     }
@@ -98,7 +103,10 @@ impl Asking<'_> {
         let mut parts: Vec<RecordBatch> = Vec::new();
         let mut open = Vec::new();
         for question in questions {
-            match cache.as_mut().and_then(|cache| cache.get(&question.values, now)) {
+            match cache
+                .as_mut()
+                .and_then(|cache| cache.get(&question.values, now))
+            {
                 Some(rows) => parts.push(self.with_params(params, question.row, &rows)?),
                 None => open.push(question),
             }
@@ -126,7 +134,11 @@ impl Asking<'_> {
                     return;
                 };
                 let answer = match self.context.stop.check() {
-                    Ok(()) => self.lookup.connector.request(&question.values, self.trigger, self.context),
+                    Ok(()) => {
+                        self.lookup
+                            .connector
+                            .request(&question.values, self.trigger, self.context)
+                    }
                     Err(stopped) => Err(stopped.into()),
                 };
                 let failed = answer.is_err() && limits.fail;
@@ -147,7 +159,9 @@ impl Asking<'_> {
                 }
             });
         }
-        let answers = answers.into_inner().expect("no panic happens under this lock");
+        let answers = answers
+            .into_inner()
+            .expect("no panic happens under this lock");
         let mut all = Vec::with_capacity(questions.len());
         for (question, answer) in questions.into_iter().zip(answers) {
             match answer {
@@ -155,7 +169,8 @@ impl Asking<'_> {
                 Some(Err(error)) if limits.fail || error.is::<Stopped>() => return Err(error),
                 Some(Err(error)) => {
                     let payload = Value::Array(question.values.clone()).to_string();
-                    self.shared.note_error(&self.lookup.name, "lookup", &error, Some(payload));
+                    self.shared
+                        .note_error(&self.lookup.name, "lookup", &error, Some(payload));
                 }
                 None => {}
             }
@@ -168,11 +183,16 @@ impl Asking<'_> {
         let limits = self.lookup.connector.limits();
         for reject in decoded.rejects {
             match limits.on_error {
-                OnError::Fail => anyhow::bail!("a row of `{}` does not fit: {}", self.lookup.name, reject.message),
+                OnError::Fail => anyhow::bail!(
+                    "a row of `{}` does not fit: {}",
+                    self.lookup.name,
+                    reject.message
+                ),
                 OnError::Skip => {}
                 OnError::DeadLetter => {
                     let message = self.shared.mask(&reject.message);
-                    self.shared.record(&self.lookup.name, "decode", message, Some(reject.payload));
+                    self.shared
+                        .record(&self.lookup.name, "decode", message, Some(reject.payload));
                 }
             }
         }
@@ -180,20 +200,34 @@ impl Asking<'_> {
     }
 
     /// Puts the params that were asked for in front of each row of their answer.
-    fn with_params(&self, params: &RecordBatch, row: usize, rows: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    fn with_params(
+        &self,
+        params: &RecordBatch,
+        row: usize,
+        rows: &RecordBatch,
+    ) -> anyhow::Result<RecordBatch> {
         let indices = repeated(row, rows.num_rows());
         let mut columns: Vec<ArrayRef> = Vec::new();
         for column in params.columns() {
             columns.push(compute::take(column.as_ref(), &indices, None)?);
         }
         columns.extend(rows.columns().iter().cloned());
-        Ok(RecordBatch::try_new(self.schema(params.schema_ref()), columns)?)
+        Ok(RecordBatch::try_new(
+            self.schema(params.schema_ref()),
+            columns,
+        )?)
     }
 
     fn schema(&self, params: &crate::batch::Schema) -> crate::batch::Schema {
-        let columns = (self.lookup.columns.iter())
-            .map(|column| Arc::new(datatypes::Field::new(&column.name, column.arrow.clone(), true)));
-        let fields: Vec<Arc<datatypes::Field>> = params.fields().iter().cloned().chain(columns).collect();
+        let columns = (self.lookup.columns.iter()).map(|column| {
+            Arc::new(datatypes::Field::new(
+                &column.name,
+                column.arrow.clone(),
+                true,
+            ))
+        });
+        let fields: Vec<Arc<datatypes::Field>> =
+            params.fields().iter().cloned().chain(columns).collect();
         Arc::new(datatypes::Schema::new(fields))
     }
 
@@ -205,7 +239,10 @@ impl Asking<'_> {
         let columns: Vec<String> = (self.lookup.visible.iter())
             .map(|(name, sql_type)| format!("{} {sql_type}", crate::sql::quote_ident(name)))
             .collect();
-        session.execute_batch(&format!("CREATE OR REPLACE TEMP TABLE {table} ({})", columns.join(", ")))?;
+        session.execute_batch(&format!(
+            "CREATE OR REPLACE TEMP TABLE {table} ({})",
+            columns.join(", ")
+        ))?;
         let Some(first) = parts.first() else {
             return Ok(());
         };
@@ -219,10 +256,14 @@ impl Asking<'_> {
             let Err(error) = session.execute_over(&sql, &part, &[&trigger_us]) else {
                 continue;
             };
-            let of_rows = error.downcast_ref::<SqlFault>().is_some_and(SqlFault::is_of_rows);
+            let of_rows = error
+                .downcast_ref::<SqlFault>()
+                .is_some_and(SqlFault::is_of_rows);
             match (of_rows, part.num_rows()) {
                 (false, _) => return Err(error),
-                (true, 1) => self.shared.note_error(&self.lookup.name, "decode", &error, None),
+                (true, 1) => self
+                    .shared
+                    .note_error(&self.lookup.name, "decode", &error, None),
                 (true, count) => {
                     open.push(part.slice(count / 2, count - count / 2));
                     open.push(part.slice(0, count / 2));
@@ -243,7 +284,9 @@ fn questions(params: &RecordBatch) -> anyhow::Result<Vec<Question>> {
     let mut lines = Vec::new();
     crate::format::JsonEncoder::new(params.schema_ref(), &[])?.encode_lines(params, &mut lines)?;
     let mut questions = Vec::new();
-    let texts = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let texts = lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     for (row, line) in texts.enumerate() {
         let object: serde_json::Map<String, Value> = serde_json::from_slice(line)?;
         let values: Vec<Value> = object.into_iter().map(|(_, value)| value).collect();
@@ -314,8 +357,11 @@ impl Cache {
 
     /// Gives up the least recently used answers until a tenth is free, so that it happens rarely.
     fn shrink(&mut self) {
-        let mut by_use: Vec<(u64, String)> =
-            self.answers.iter().map(|(key, kept)| (kept.used, key.clone())).collect();
+        let mut by_use: Vec<(u64, String)> = self
+            .answers
+            .iter()
+            .map(|(key, kept)| (kept.used, key.clone()))
+            .collect();
         by_use.sort_unstable();
         let rows_goal = self.limits.rows_max - self.limits.rows_max / 10;
         for (_, key) in by_use {

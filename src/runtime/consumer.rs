@@ -50,7 +50,10 @@ impl Consumer {
     /// The name under which it reads and is known.
     fn name(&self) -> &str {
         match self.part {
-            Part::Relation => self.node.derived().map_or(&self.node.name, |plan| &plan.stored.name),
+            Part::Relation => self
+                .node
+                .derived()
+                .map_or(&self.node.name, |plan| &plan.stored.name),
             Part::Sink => &self.node.name,
         }
     }
@@ -88,7 +91,10 @@ impl Consumer {
                 Err(error) => {
                     self.shared.note_error(&name, self.stage(), &error, None);
                     failures += 1;
-                    if self.stop.is_stopped() || (self.once && failures >= FAILURES_MAX) || is_final(&error) {
+                    if self.stop.is_stopped()
+                        || (self.once && failures >= FAILURES_MAX)
+                        || is_final(&error)
+                    {
                         break false;
                     }
                     smol::Timer::after(backoff.next()).await;
@@ -158,7 +164,9 @@ fn open(
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Step>> {
     match (part, stream) {
-        (Part::Relation, Some(stream)) => Ok(Box::new(Derived::new(shared, node, &stream, inputs, stop)?)),
+        (Part::Relation, Some(stream)) => {
+            Ok(Box::new(Derived::new(shared, node, &stream, inputs, stop)?))
+        }
         (Part::Relation, None) => anyhow::bail!("a relation has no stream"),
         (Part::Sink, _) => {
             let context = shared.context(&node.name, stop);

@@ -37,7 +37,9 @@ impl Derived {
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let session = shared.database.session()?;
-        let plan = node.derived().expect("a relation's node is made of its plan");
+        let plan = node
+            .derived()
+            .expect("a relation's node is made of its plan");
         let name = plan.stored.name.clone();
         let rows = inserted_of(&plan.feed, &plan.feed.query, 3);
         Ok(Self {
@@ -54,12 +56,18 @@ impl Derived {
     }
 
     fn plan(&self) -> &DerivedPlan {
-        self.node.derived().expect("a relation's node is made of its plan")
+        self.node
+            .derived()
+            .expect("a relation's node is made of its plan")
     }
 
     fn linear(&mut self) -> anyhow::Result<Progress> {
         // Answers are asked for with the trigger of one batch.
-        let batches_max = if self.plan().feed.lookups.is_empty() { usize::MAX } else { 1 };
+        let batches_max = if self.plan().feed.lookups.is_empty() {
+            usize::MAX
+        } else {
+            1
+        };
         let Some(piece) = self.reading.next_piece(&self.session, batches_max)? else {
             return Ok(Progress::Idle);
         };
@@ -100,14 +108,21 @@ impl Derived {
             ("excess", deleted_of(feed, &feed.query, 1)),
             ("come", inserted_of(feed, &feed.query, 1)),
         ] {
-            let sql = format!("CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({rows})");
+            let sql =
+                format!("CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({rows})");
             session.execute(&sql, &params)?;
         }
         let change = apply_changes(session, &plan.stored, stamp)?;
         Ok(change.deleted + change.inserted)
     }
 
-    fn finish(&self, session: &Session, piece: &Piece, stamp: Stamp, changed: usize) -> anyhow::Result<()> {
+    fn finish(
+        &self,
+        session: &Session,
+        piece: &Piece,
+        stamp: Stamp,
+        changed: usize,
+    ) -> anyhow::Result<()> {
         if changed > 0 {
             Ledger::new(session).advance(&self.name, stamp.seq, None)?;
         }
@@ -133,8 +148,9 @@ impl Derived {
 
     /// Evaluates the query over everything and applies the difference.
     fn recompute(&mut self) -> anyhow::Result<Progress> {
-        let behind = (self.reading.inputs.iter())
-            .any(|input| input.position.is_none() || input.stream.head() > input.position.unwrap_or(0));
+        let behind = (self.reading.inputs.iter()).any(|input| {
+            input.position.is_none() || input.stream.head() > input.position.unwrap_or(0)
+        });
         if !behind && self.evaluated {
             return Ok(Progress::Idle);
         }
@@ -142,7 +158,10 @@ impl Derived {
             seq: self.stream.head() + 1,
             trigger_us: self.shared.now().timestamp_micros(),
         };
-        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.plan().feed.all_sql());
+        let sql = format!(
+            "CREATE OR REPLACE TEMP TABLE next AS {}",
+            self.plan().feed.all_sql()
+        );
         let (changed, heads) = self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             let mut heads = Vec::new();

@@ -36,11 +36,13 @@ impl Door {
         let threads = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
         for index in 0..threads {
             let jobs = jobs.clone();
-            std::thread::Builder::new().name(format!("engine-{index}")).spawn(move || {
-                while let Ok(job) = jobs.recv_blocking() {
-                    job();
-                }
-            })?;
+            std::thread::Builder::new()
+                .name(format!("engine-{index}"))
+                .spawn(move || {
+                    while let Ok(job) = jobs.recv_blocking() {
+                        job();
+                    }
+                })?;
         }
         Ok(Self { engine })
     }
@@ -65,7 +67,10 @@ impl Door {
                         tracing::debug!("the answer of a finished job was not awaited");
                     }
                 });
-                self.engine.send(job).await.map_err(|_| anyhow::anyhow!("the engine's threads have ended"))?;
+                self.engine
+                    .send(job)
+                    .await
+                    .map_err(|_| anyhow::anyhow!("the engine's threads have ended"))?;
                 receive.recv().await?
             }
         };
@@ -76,5 +81,6 @@ impl Door {
 /// Returns what a panic said.
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic without a message")
 }

@@ -101,7 +101,11 @@ impl Ingest {
                 self.committed(count, rejects.len());
                 Ok(())
             }
-            Err(error) if error.downcast_ref::<SqlFault>().is_some_and(SqlFault::is_of_rows) => {
+            Err(error)
+                if error
+                    .downcast_ref::<SqlFault>()
+                    .is_some_and(SqlFault::is_of_rows) =>
+            {
                 // Some row's generated column cannot be computed: find which, and let the others pass.
                 let kept = self.sift(&rows, delivery, &mut rejects)?;
                 if self.on_error == OnError::Fail
@@ -129,7 +133,12 @@ impl Ingest {
     }
 
     /// Writes rows, rejects and cursor in one transaction; returns the number of rows that came.
-    fn write(&self, rows: &RecordBatch, rejects: &[Reject], delivery: &Delivery) -> anyhow::Result<u64> {
+    fn write(
+        &self,
+        rows: &RecordBatch,
+        rejects: &[Reject],
+        delivery: &Delivery,
+    ) -> anyhow::Result<u64> {
         let trigger_us = delivery.trigger.timestamp_micros();
         let seq = self.stream.head() + 1;
         let number = i64::try_from(seq)?;
@@ -180,7 +189,8 @@ impl Ingest {
             };
             let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NULL{batch}");
             if session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                let mut fault = SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
+                let mut fault =
+                    SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
                 fault.class = "Constraint".to_owned();
                 return Err(fault.into());
             }
@@ -214,7 +224,9 @@ impl Ingest {
             match self.probe(&part, delivery) {
                 Ok(()) => kept.push(part),
                 Err(error) => {
-                    let fault = error.downcast_ref::<SqlFault>().filter(|fault| fault.is_of_rows());
+                    let fault = error
+                        .downcast_ref::<SqlFault>()
+                        .filter(|fault| fault.is_of_rows());
                     let Some(fault) = fault else {
                         return Err(error);
                     };
@@ -231,7 +243,10 @@ impl Ingest {
                 }
             }
         }
-        Ok(crate::batch::compute::concat_batches(rows.schema_ref(), &kept)?)
+        Ok(crate::batch::compute::concat_batches(
+            rows.schema_ref(),
+            &kept,
+        )?)
     }
 
     /// Computes rows without keeping them.
@@ -243,7 +258,10 @@ impl Ingest {
         let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
         self.session.execute_over(&sql, rows, &[&trigger_us])?;
         if !not_null.is_empty() {
-            let sql = format!("SELECT count(*) FROM temp.next WHERE {}", not_null.join(" OR "));
+            let sql = format!(
+                "SELECT count(*) FROM temp.next WHERE {}",
+                not_null.join(" OR ")
+            );
             if self.session.number(&sql, &[])?.unwrap_or(0) > 0 {
                 let mut fault = SqlFault::of("a NOT NULL column is NULL");
                 fault.class = "Constraint".to_owned();
@@ -270,7 +288,11 @@ struct RowsRefused(String);
 
 impl std::fmt::Display for RowsRefused {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "a row was refused (`on_error = 'fail'`): {}", self.0)
+        write!(
+            formatter,
+            "a row was refused (`on_error = 'fail'`): {}",
+            self.0
+        )
     }
 }
 

@@ -41,7 +41,10 @@ impl Piece {
     /// Returns the ranges as the parameters of [`inserted_of`] and its kin.
     pub fn params(&self) -> Vec<i64> {
         let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
-        self.ranges.iter().flat_map(|(from, to)| [number(*from), number(*to)]).collect()
+        self.ranges
+            .iter()
+            .flat_map(|(from, to)| [number(*from), number(*to)])
+            .collect()
     }
 }
 
@@ -55,7 +58,11 @@ impl Reading {
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn new(consumer: &str, streams: Vec<Arc<Stream>>, session: &Session) -> anyhow::Result<Self> {
+    pub fn new(
+        consumer: &str,
+        streams: Vec<Arc<Stream>>,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
         let ledger = Ledger::new(session);
         let mut inputs = Vec::new();
         for stream in streams {
@@ -85,10 +92,19 @@ impl Reading {
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn next_piece(&self, session: &Session, batches_max: usize) -> anyhow::Result<Option<Piece>> {
-        let positions: Vec<u64> = (self.inputs.iter()).map(|input| input.position.unwrap_or(0)).collect();
+    pub fn next_piece(
+        &self,
+        session: &Session,
+        batches_max: usize,
+    ) -> anyhow::Result<Option<Piece>> {
+        let positions: Vec<u64> = (self.inputs.iter())
+            .map(|input| input.position.unwrap_or(0))
+            .collect();
         let mut piece = Piece {
-            ranges: positions.iter().map(|position| (*position, *position)).collect(),
+            ranges: positions
+                .iter()
+                .map(|position| (*position, *position))
+                .collect(),
             rows: vec![0; self.inputs.len()],
             trigger_us: 0,
         };
@@ -141,13 +157,18 @@ impl Reading {
     pub fn tell(&mut self) {
         for input in &mut self.inputs {
             let seq = input.position.unwrap_or(0);
-            input.stream.reader_at(&self.consumer, seq, std::mem::take(&mut input.uncommitted));
+            input
+                .stream
+                .reader_at(&self.consumer, seq, std::mem::take(&mut input.uncommitted));
         }
     }
 
     /// Returns the position of each input.
     pub fn positions(&self) -> Vec<u64> {
-        self.inputs.iter().map(|input| input.position.unwrap_or(0)).collect()
+        self.inputs
+            .iter()
+            .map(|input| input.position.unwrap_or(0))
+            .collect()
     }
 
     /// Tells the streams that this consumer cannot go on for now.
@@ -181,7 +202,11 @@ fn batches_after(
     Ok(taken)
 }
 
-fn batches_in_state(session: &Session, stored: &Stored, from: u64) -> anyhow::Result<Vec<BatchNote>> {
+fn batches_in_state(
+    session: &Session,
+    stored: &Stored,
+    from: u64,
+) -> anyhow::Result<Vec<BatchNote>> {
     let from = i64::try_from(from)?;
     let rows = session.texts(&stored.batches_sql(), &[&from])?;
     rows.into_iter()
@@ -198,16 +223,23 @@ fn batches_in_state(session: &Session, stored: &Stored, from: u64) -> anyhow::Re
 
 /// Returns a query over the rows that came with a piece; its ranges are the parameters from `$first` on.
 pub fn inserted_of(feed: &Feed, query: &str, first: usize) -> String {
-    feed.with_inputs(query, &|stored| stored.inserted_sql(param_of(feed, stored, first)))
+    feed.with_inputs(query, &|stored| {
+        stored.inserted_sql(param_of(feed, stored, first))
+    })
 }
 
 /// Returns a query over the rows that went away with a piece; its ranges are the parameters from `$first`
 /// on.
 pub fn deleted_of(feed: &Feed, query: &str, first: usize) -> String {
-    feed.with_inputs(query, &|stored| stored.deleted_sql(param_of(feed, stored, first)))
+    feed.with_inputs(query, &|stored| {
+        stored.deleted_sql(param_of(feed, stored, first))
+    })
 }
 
 fn param_of(feed: &Feed, stored: &Stored, first: usize) -> usize {
-    let index = feed.inputs.iter().position(|input| input.stored.name == stored.name);
+    let index = feed
+        .inputs
+        .iter()
+        .position(|input| input.stored.name == stored.name);
     first + 2 * index.expect("the relation is an input of its feed")
 }

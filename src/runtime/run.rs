@@ -84,16 +84,30 @@ impl Runtime {
     fn make_streams(&self) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
         let ledger = Ledger::new(&session);
-        let mut streams = self.streams.lock().expect("no panic happens under this lock");
-        for stored in self.plan.nodes.iter().flat_map(|node| state::stored_of(node)) {
+        let mut streams = self
+            .streams
+            .lock()
+            .expect("no panic happens under this lock");
+        for stored in self
+            .plan
+            .nodes
+            .iter()
+            .flat_map(|node| state::stored_of(node))
+        {
             let head = ledger.stream(&stored.name)?.head;
-            streams.insert(stored.name.clone(), Arc::new(Stream::new(stored.clone(), head)));
+            streams.insert(
+                stored.name.clone(),
+                Arc::new(Stream::new(stored.clone(), head)),
+            );
         }
         Ok(())
     }
 
     fn stream(&self, name: &str) -> Arc<Stream> {
-        let streams = self.streams.lock().expect("no panic happens under this lock");
+        let streams = self
+            .streams
+            .lock()
+            .expect("no panic happens under this lock");
         Arc::clone(streams.get(name).expect("every kept relation has a stream"))
     }
 
@@ -104,7 +118,12 @@ impl Runtime {
     pub fn start(&self) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
         let needed = self.needed();
-        for node in self.plan.nodes.iter().filter(|node| needed.contains(&node.name)) {
+        for node in self
+            .plan
+            .nodes
+            .iter()
+            .filter(|node| needed.contains(&node.name))
+        {
             if node.derived().is_some() {
                 self.start_consumer(&session, node, Part::Relation)?;
             }
@@ -117,8 +136,11 @@ impl Runtime {
                 self.start_source(node);
             }
         }
-        let (streams, shared, door) =
-            (Arc::clone(&self.streams), Arc::clone(&self.shared), self.door.clone());
+        let (streams, shared, door) = (
+            Arc::clone(&self.streams),
+            Arc::clone(&self.shared),
+            self.door.clone(),
+        );
         self.executor
             .spawn(janitor::run(shared, door, move || streams_of(&streams)))
             .detach();
@@ -143,20 +165,34 @@ impl Runtime {
         needed
     }
 
-    fn start_consumer(&self, session: &Session, node: &Arc<Node>, part: Part) -> anyhow::Result<()> {
+    fn start_consumer(
+        &self,
+        session: &Session,
+        node: &Arc<Node>,
+        part: Part,
+    ) -> anyhow::Result<()> {
         let (bell, inbox) = inbox();
         let (name, feed, keeps_all, stream) = match (part, &node.work) {
             (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, false, None),
             _ => {
-                let plan = node.derived().expect("a relation's node is made of its plan");
+                let plan = node
+                    .derived()
+                    .expect("a relation's node is made of its plan");
                 let keeps_all = matches!(plan.maintenance, Maintenance::Recompute { .. });
                 let stream = self.stream(&plan.stored.name);
-                (plan.stored.name.clone(), &plan.feed, keeps_all, Some(stream))
+                (
+                    plan.stored.name.clone(),
+                    &plan.feed,
+                    keeps_all,
+                    Some(stream),
+                )
             }
         };
         let inputs = self.inputs(feed);
         for input in &inputs {
-            let position = Ledger::new(session).position(&name, &input.stored.name)?.unwrap_or(0);
+            let position = Ledger::new(session)
+                .position(&name, &input.stored.name)?
+                .unwrap_or(0);
             let pending = pending_rows(session, input, position)?;
             let keeps_all = keeps_all && input.stored.layout == Layout::Passing;
             input.add_reader(&name, position, pending, keeps_all);
@@ -178,14 +214,20 @@ impl Runtime {
     }
 
     fn inputs(&self, feed: &Feed) -> Vec<Arc<Stream>> {
-        feed.inputs.iter().map(|input| self.stream(&input.stored.name)).collect()
+        feed.inputs
+            .iter()
+            .map(|input| self.stream(&input.stored.name))
+            .collect()
     }
 
     fn start_source(&self, node: &Arc<Node>) {
         let Work::Source(plan) = &node.work else {
             return;
         };
-        if self.options.once && matches!(plan.connector.cadence().0, Cadence::Continuous) && plan.connector.endless() {
+        if self.options.once
+            && matches!(plan.connector.cadence().0, Cadence::Continuous)
+            && plan.connector.endless()
+        {
             tracing::warn!(entity = %node.name, "left out of --once: it never ends");
             self.stream(&plan.stored.name).close();
             return;
@@ -209,7 +251,10 @@ impl Runtime {
     /// Tells the sources to stop; consumers then take what is there and end.
     pub fn stop(&self) {
         self.stop_sources.stop();
-        self.awake.lock().expect("no panic happens under this lock").take();
+        self.awake
+            .lock()
+            .expect("no panic happens under this lock")
+            .take();
     }
 
     /// Drives the nodes until all have ended, or until `interrupted` gives a value: then stops the
@@ -217,10 +262,12 @@ impl Runtime {
     pub fn run(&self, interrupted: impl Future<Output = ()>) -> Ended {
         let executor = Arc::clone(&self.executor);
         let (end, ended) = async_channel::bounded::<()>(1);
-        let driver = std::thread::Builder::new().name("nodes".to_owned()).spawn(move || {
-            // An error says that the run is over, as a message would.
-            smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
-        });
+        let driver = std::thread::Builder::new()
+            .name("nodes".to_owned())
+            .spawn(move || {
+                // An error says that the run is over, as a message would.
+                smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
+            });
         let tasks = std::mem::take(&mut *self.tasks());
         let all = async {
             let mut ok = true;
@@ -264,7 +311,10 @@ impl Runtime {
         if let Some(ok) = drained.await {
             return if ok { Ended::Well } else { Ended::Badly };
         }
-        tracing::warn!(?timeout, "not everything was written in time; the rest follows at the next run");
+        tracing::warn!(
+            ?timeout,
+            "not everything was written in time; the rest follows at the next run"
+        );
         self.stop_all.stop();
         // What is under way gets a moment to end by itself; what is committed is safe either way.
         let last = smol::future::or(async { Some(all.as_mut().await) }, async {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 
 use super::status::Board;
-use crate::connector::{Context, Event, QueryRows, Stop};
 use crate::batch::Reject;
+use crate::connector::{Context, Event, QueryRows, Stop};
 use crate::engine::{Database, ErrorRecord, Ledger, Session};
 use crate::secret::Secrets;
 
@@ -79,7 +79,13 @@ impl Shared {
     }
 
     /// Adds a line to `omlsp_errors`.
-    pub fn record(&self, entity: &str, stage: &'static str, message: String, payload: Option<String>) {
+    pub fn record(
+        &self,
+        entity: &str,
+        stage: &'static str,
+        message: String,
+        payload: Option<String>,
+    ) {
         let record = ErrorRecord {
             time: self.now(),
             entity: entity.to_owned(),
@@ -87,7 +93,10 @@ impl Shared {
             message,
             payload,
         };
-        let session = self.errors.lock().expect("no panic happens under this lock");
+        let session = self
+            .errors
+            .lock()
+            .expect("no panic happens under this lock");
         if let Err(error) = Ledger::new(&session).record_errors(&[record]) {
             tracing::error!(%entity, "cannot record an error in the state: {error:#}");
         }
@@ -95,7 +104,10 @@ impl Shared {
 
     /// Deletes old errors beyond their bound.
     pub fn trim_errors(&self) {
-        let session = self.errors.lock().expect("no panic happens under this lock");
+        let session = self
+            .errors
+            .lock()
+            .expect("no panic happens under this lock");
         if let Err(error) = Ledger::new(&session).trim_errors() {
             tracing::warn!("cannot trim omlsp_errors: {error:#}");
         }
@@ -119,7 +131,11 @@ impl Shared {
             Event::Bytes(count) => {
                 status.bytes.fetch_add(count, Relaxed);
             }
-            Event::Retry { attempt, pause, error } => {
+            Event::Retry {
+                attempt,
+                pause,
+                error,
+            } => {
                 status.retries.fetch_add(1, Relaxed);
                 let error = self.mask(&error);
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -135,9 +151,16 @@ impl Shared {
                 tracing::warn!(%entity, "a row was refused: {message}");
                 self.record(entity, "write", message, Some(payload));
             }
-            Event::Gap { entity_part, from, to, reason } => {
+            Event::Gap {
+                entity_part,
+                from,
+                to,
+                reason,
+            } => {
                 status.gaps.fetch_add(1, Relaxed);
-                let text = self.mask(&format!("gap of {entity_part} from {from} to {to}: {reason}"));
+                let text = self.mask(&format!(
+                    "gap of {entity_part} from {from} to {to}: {reason}"
+                ));
                 tracing::warn!(%entity, "{text}");
                 self.record(entity, "gap", text, None);
             }
@@ -156,8 +179,14 @@ impl Shared {
             let mut lines = Vec::new();
             let encoder = crate::format::JsonEncoder::new(piece.schema_ref(), &[])?;
             encoder.encode_lines(&piece, &mut lines)?;
-            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                anyhow::ensure!(rows.len() < QUERY_ROWS_MAX, "the query gives more than {QUERY_ROWS_MAX} rows");
+            for line in lines
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+            {
+                anyhow::ensure!(
+                    rows.len() < QUERY_ROWS_MAX,
+                    "the query gives more than {QUERY_ROWS_MAX} rows"
+                );
                 rows.push(serde_json::from_slice(line)?);
             }
             Ok(())

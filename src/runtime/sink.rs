@@ -44,7 +44,9 @@ impl Sink {
         let session = shared.database.session()?;
         let (name, plan) = (&node.name, sink_plan(node));
         let state = Ledger::new(&session).sink_state(name)?;
-        let changing = inputs.iter().any(|input| input.stored.layout == Layout::Changing);
+        let changing = inputs
+            .iter()
+            .any(|input| input.stored.layout == Layout::Changing);
         Ok(Self {
             reading: Reading::new(name, inputs, &session)?,
             writer: plan.connector.open(&plan.schema, state.as_deref())?,
@@ -62,7 +64,12 @@ impl Sink {
 
     /// Writes the content of a relation whose log does not reach back to its start.
     fn content(&mut self) -> anyhow::Result<Progress> {
-        let heads: Vec<u64> = self.reading.inputs.iter().map(|input| input.stream.head()).collect();
+        let heads: Vec<u64> = self
+            .reading
+            .inputs
+            .iter()
+            .map(|input| input.stream.head())
+            .collect();
         if sink_plan(&self.node).snapshot {
             let sql = sink_plan(&self.node).feed.all_sql();
             let now = self.shared.now();
@@ -74,7 +81,12 @@ impl Sink {
     /// Takes everything up to `heads` as read.
     fn skip_to(&mut self, heads: &[u64]) -> anyhow::Result<Progress> {
         let piece = Piece {
-            ranges: self.reading.positions().into_iter().zip(heads.iter().copied()).collect(),
+            ranges: self
+                .reading
+                .positions()
+                .into_iter()
+                .zip(heads.iter().copied())
+                .collect(),
             rows: vec![0; heads.len()],
             trigger_us: 0,
         };
@@ -92,7 +104,11 @@ impl Sink {
     ) -> anyhow::Result<u64> {
         let mut held: Vec<RecordBatch> = Vec::new();
         let (mut held_rows, mut rows) = (0, 0);
-        let (writer, context, schema) = (&mut self.writer, &self.context, &sink_plan(&self.node).schema);
+        let (writer, context, schema) = (
+            &mut self.writer,
+            &self.context,
+            &sink_plan(&self.node).schema,
+        );
         let mut hand_over = |held: &mut Vec<RecordBatch>| -> anyhow::Result<()> {
             if held.is_empty() {
                 return Ok(());
@@ -101,7 +117,14 @@ impl Sink {
                 .map(|piece| RecordBatch::try_new(Arc::clone(schema), piece.columns().to_vec()))
                 .collect();
             let rows = crate::batch::compute::concat_batches(schema, &pieces?)?;
-            writer.write(&Batch { rows, sign, trigger }, context)
+            writer.write(
+                &Batch {
+                    rows,
+                    sign,
+                    trigger,
+                },
+                context,
+            )
         };
         self.session.stream(sql, params, &mut |piece| {
             held_rows += piece.num_rows();
@@ -130,9 +153,18 @@ impl Step for Sink {
         if self.reading.needs_content() {
             return self.content();
         }
-        let fresh = self.reading.inputs.iter().all(|input| input.position.is_none());
+        let fresh = self
+            .reading
+            .inputs
+            .iter()
+            .all(|input| input.position.is_none());
         if fresh && !sink_plan(&self.node).snapshot && !self.reading.inputs.is_empty() {
-            let heads: Vec<u64> = self.reading.inputs.iter().map(|input| input.stream.head()).collect();
+            let heads: Vec<u64> = self
+                .reading
+                .inputs
+                .iter()
+                .map(|input| input.stream.head())
+                .collect();
             return self.skip_to(&heads);
         }
         let Some(piece) = self.reading.next_piece(&self.session, usize::MAX)? else {
@@ -149,7 +181,9 @@ impl Step for Sink {
         self.reading.take(&piece);
         self.pending = true;
         let status = self.shared.board.status(&self.name);
-        status.rows_in.fetch_add(piece.row_count(), Ordering::Relaxed);
+        status
+            .rows_in
+            .fetch_add(piece.row_count(), Ordering::Relaxed);
         status.rows_out.fetch_add(rows, Ordering::Relaxed);
         status.batches.fetch_add(1, Ordering::Relaxed);
         self.flush(false)?;

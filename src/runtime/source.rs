@@ -94,7 +94,12 @@ impl SourceNode {
     }
 
     /// Returns the tick after `tick`, given that it is over now.
-    fn next_tick(&self, schedule: &Schedule, overlap: Overlap, tick: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_tick(
+        &self,
+        schedule: &Schedule,
+        overlap: Overlap,
+        tick: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let now = self.shared.now();
         let next = schedule.next_after(tick)?;
         if next > now {
@@ -115,7 +120,13 @@ impl SourceNode {
     }
 
     /// Counts the ticks from `first` to `now` that no poll answers, up to a bound.
-    fn missed(&self, schedule: &Schedule, first: DateTime<Utc>, now: DateTime<Utc>, overlap: Overlap) -> u64 {
+    fn missed(
+        &self,
+        schedule: &Schedule,
+        first: DateTime<Utc>,
+        now: DateTime<Utc>,
+        overlap: Overlap,
+    ) -> u64 {
         /// Enough to tell that it is many.
         const COUNTED_MAX: u64 = 1000;
         let mut count = 0;
@@ -187,8 +198,11 @@ impl SourceNode {
     /// Reads once; a failure is noted here and comes back without its reason.
     async fn read(&self, tick: DateTime<Utc>, open: &mut Option<Open>) -> Result<ReadEnd, ()> {
         let taken = open.take();
-        let (shared, node, stream) =
-            (Arc::clone(&self.shared), Arc::clone(&self.node), Arc::clone(&self.stream));
+        let (shared, node, stream) = (
+            Arc::clone(&self.shared),
+            Arc::clone(&self.node),
+            Arc::clone(&self.stream),
+        );
         let stop = self.stop.clone();
         let work = move || {
             let mut opened = match taken {

@@ -13,7 +13,9 @@ pub enum Action {
     Create,
     Resume,
     /// Its definition changed, or that of something it reads; dropped and made anew.
-    Replace { because: String },
+    Replace {
+        because: String,
+    },
     /// No longer in any file.
     Drop,
 }
@@ -49,8 +51,10 @@ impl Steps {
 /// not come from files, still read; DuckDB's own.
 pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<Steps> {
     let recorded = Ledger::new(session).entities()?;
-    let by_name: HashMap<String, &RecordedEntity> =
-        recorded.iter().map(|entity| (entity.name.to_lowercase(), entity)).collect();
+    let by_name: HashMap<String, &RecordedEntity> = recorded
+        .iter()
+        .map(|entity| (entity.name.to_lowercase(), entity))
+        .collect();
     let mut steps = Steps::default();
     let mut replaced: Vec<String> = Vec::new();
     let mut refused = String::new();
@@ -58,14 +62,18 @@ pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<
         let action = match by_name.get(&node.name.to_lowercase()) {
             None => Action::Create,
             Some(old) if same_definition(old, node) => {
-                let read = node.reads.iter().find(|read| replaced.contains(&read.to_lowercase()));
+                let read = node
+                    .reads
+                    .iter()
+                    .find(|read| replaced.contains(&read.to_lowercase()));
                 read.map_or(Action::Resume, |read| Action::Replace {
                     because: format!("`{read}`, which it reads, is replaced"),
                 })
             }
             Some(old) => {
                 if !replace {
-                    write!(refused, "{}", difference(old, node)).expect("writing to a string cannot fail");
+                    write!(refused, "{}", difference(old, node))
+                        .expect("writing to a string cannot fail");
                 }
                 Action::Replace {
                     because: "its definition has changed".to_owned(),
@@ -82,9 +90,13 @@ pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<
         "definitions differ from those in the state:\n{refused}\n\
          run with --replace to rebuild them and what depends on them, or choose another --state-dir"
     );
-    let gone = recorded.iter().rev().filter(|old| plan.node(&old.name).is_none());
-    let mut drops: Vec<(String, EntityKind, Action)> =
-        gone.map(|old| (old.name.clone(), kind_of(&old.kind), Action::Drop)).collect();
+    let gone = recorded
+        .iter()
+        .rev()
+        .filter(|old| plan.node(&old.name).is_none());
+    let mut drops: Vec<(String, EntityKind, Action)> = gone
+        .map(|old| (old.name.clone(), kind_of(&old.kind), Action::Drop))
+        .collect();
     drops.append(&mut steps.actions);
     steps.actions = drops;
     Ok(steps)
@@ -98,7 +110,10 @@ fn same_definition(old: &RecordedEntity, node: &Node) -> bool {
 pub fn shown_definition(node: &Node) -> String {
     match &node.work {
         Work::Secret { backend } => {
-            format!("CREATE SECRET {} WITH (backend = '{backend}') AS '***'", node.name)
+            format!(
+                "CREATE SECRET {} WITH (backend = '{backend}') AS '***'",
+                node.name
+            )
         }
         _ => node.definition.clone(),
     }
@@ -107,7 +122,10 @@ pub fn shown_definition(node: &Node) -> String {
 fn difference(old: &RecordedEntity, node: &Node) -> String {
     let new = shown_definition(node);
     let diff = similar::TextDiff::from_lines(&old.definition, &new);
-    let origin = node.origin.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
+    let origin = node
+        .origin
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" in {}", path.display()));
     let mut text = format!("\n`{}`{origin}:\n", node.name);
     for change in diff.iter_all_changes() {
         let sign = match change.tag() {
@@ -209,6 +227,10 @@ pub fn drop_entity(session: &Session, name: &str, kind: EntityKind) -> anyhow::R
 pub fn stored_of(node: &Node) -> Vec<&Stored> {
     match &node.work {
         Work::Source(plan) => vec![&plan.stored],
-        _ => node.derived().map(|plan| &plan.stored).into_iter().collect(),
+        _ => node
+            .derived()
+            .map(|plan| &plan.stored)
+            .into_iter()
+            .collect(),
     }
 }

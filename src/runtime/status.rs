@@ -99,18 +99,30 @@ pub struct Board {
 impl Board {
     /// Returns the status of an entity, adding it if it is new.
     pub fn status(&self, name: &str) -> Arc<Status> {
-        let mut statuses = self.statuses.lock().expect("no panic happens under this lock");
+        let mut statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
         Arc::clone(statuses.entry(name.to_owned()).or_default())
     }
 
     pub fn remove(&self, name: &str) {
-        let mut statuses = self.statuses.lock().expect("no panic happens under this lock");
+        let mut statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
         statuses.remove(name);
     }
 
     /// Returns the sum of errors over all entities.
     pub fn errors(&self) -> u64 {
-        let statuses = self.statuses.lock().expect("no panic happens under this lock");
-        statuses.values().map(|status| status.errors.load(Ordering::Relaxed)).sum()
+        let statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
+        statuses
+            .values()
+            .map(|status| status.errors.load(Ordering::Relaxed))
+            .sum()
     }
 }

@@ -68,7 +68,9 @@ impl Stream {
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.shared.lock().expect("no panic happens under this lock")
+        self.shared
+            .lock()
+            .expect("no panic happens under this lock")
     }
 
     /// Returns the number of the latest committed batch.
@@ -146,7 +148,11 @@ impl Stream {
     pub fn overfull(&self) -> Option<String> {
         let shared = self.shared();
         let (name, _) = shared.readers.iter().find(|(_, reader)| {
-            let bound = if reader.failing { BACKLOG_ROWS_FAILING_MAX } else { BACKLOG_ROWS_MAX };
+            let bound = if reader.failing {
+                BACKLOG_ROWS_FAILING_MAX
+            } else {
+                BACKLOG_ROWS_MAX
+            };
             u64::try_from(shared.rows - reader.rows).unwrap_or(0) > bound && !reader.keeps_all
         })?;
         Some(name.clone())
@@ -156,8 +162,14 @@ impl Stream {
     pub fn recent_after(&self, from: u64) -> Option<Vec<BatchNote>> {
         let shared = self.shared();
         let first = shared.recent.front()?;
-        (first.seq <= from + 1)
-            .then(|| shared.recent.iter().filter(|note| note.seq > from).copied().collect())
+        (first.seq <= from + 1).then(|| {
+            shared
+                .recent
+                .iter()
+                .filter(|note| note.seq > from)
+                .copied()
+                .collect()
+        })
     }
 
     /// Returns the number up to which every reader has taken the batches, if more can be deleted than
@@ -168,8 +180,17 @@ impl Stream {
         if shared.readers.values().any(|reader| reader.keeps_all) {
             return None;
         }
-        let taken = shared.readers.values().map(|reader| reader.seq).min().unwrap_or(head);
-        let taken = if keep_latest { taken.min(head.saturating_sub(1)) } else { taken };
+        let taken = shared
+            .readers
+            .values()
+            .map(|reader| reader.seq)
+            .min()
+            .unwrap_or(head);
+        let taken = if keep_latest {
+            taken.min(head.saturating_sub(1))
+        } else {
+            taken
+        };
         (taken > shared.trimmed).then(|| {
             shared.trimmed = taken;
             taken

@@ -1,0 +1,32 @@
+# Recipes for working on OMLSP. One profile and one target directory, so that DuckDB is compiled once.
+
+export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", home_directory() / ".cache/omlsp/target")
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything that CI checks.
+check:
+    bash .ci/run
+
+# The static binary.
+build:
+    cargo build --release
+
+# All tests.
+test *ARGS:
+    cargo test --release {{ARGS}}
+
+# Format, then lint.
+lint:
+    cargo fmt
+    cargo clippy --release --all-targets -- -D warnings
+
+# The benchmarks, each printing one table.
+bench *ARGS:
+    cargo bench {{ARGS}}
+
+# Run a pipeline once, in memory.
+once PATH:
+    cargo run --release -- run --once --ephemeral {{PATH}}
