@@ -30,13 +30,22 @@ use crate::batch::{Batch, Column, Decoded, RecordBatch, Schema};
 use crate::diagnostic::Span;
 use crate::options::{Options, Text};
 
+/// Makes a source of options; `None` after it noted a fault.
+pub type MakeSource = fn(&mut Options<'_>, &Declared) -> Option<Box<dyn SourceConnector>>;
+
+/// Makes a lookup of options; `None` after it noted a fault.
+pub type MakeLookup = fn(&mut Options<'_>, &Declared) -> Option<Box<dyn LookupConnector>>;
+
+/// Makes a sink of options, for rows of the given schema; `None` after it noted a fault.
+pub type MakeSink = fn(&mut Options<'_>, &Schema) -> Option<Box<dyn SinkConnector>>;
+
 /// One kind of outside system. A role that is `None` does not exist for it.
 pub struct Connector {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
-    pub source: Option<fn(&mut Options<'_>, &Declared) -> Option<Box<dyn SourceConnector>>>,
-    pub lookup: Option<fn(&mut Options<'_>, &Declared) -> Option<Box<dyn LookupConnector>>>,
-    pub sink: Option<fn(&mut Options<'_>, &Schema) -> Option<Box<dyn SinkConnector>>>,
+    pub source: Option<MakeSource>,
+    pub lookup: Option<MakeLookup>,
+    pub sink: Option<MakeSink>,
 }
 
 /// Every connector there is, in the order they are named in messages.

@@ -12,11 +12,11 @@ pub struct SqlFault {
     /// The name DuckDB did not find.
     pub name: Option<String>,
     /// Near names, best first.
-    pub candidates: Vec<String>,
+    pub candidates: Box<[String]>,
     /// True if the text is no SQL at all, as opposed to naming something that does not exist.
     pub syntax: bool,
     /// DuckDB's class of the error, such as `Conversion` or `IO`; empty where it told none.
-    pub class: String,
+    pub class: Box<str>,
 }
 
 impl std::fmt::Display for SqlFault {
@@ -39,9 +39,9 @@ impl SqlFault {
                 message: tidy(text),
                 place: None,
                 name: None,
-                candidates: Vec::new(),
+                candidates: Box::default(),
                 syntax: false,
-                class: String::new(),
+                class: Box::default(),
             },
         }
     }
@@ -55,7 +55,7 @@ impl SqlFault {
             Some((start.trim().parse().ok()?, length.trim().parse().ok()?))
         });
         let place = place.or_else(|| Some((field("position")?.parse().ok()?, 1)));
-        let candidates = field("candidates").map_or_else(Vec::new, |text| {
+        let candidates = field("candidates").map_or_else(Box::default, |text| {
             // Candidates of a wrong argument list are signatures, not names.
             text.split(',')
                 .map(|name| name.trim().trim_matches('"').to_owned())
@@ -68,14 +68,14 @@ impl SqlFault {
             name: field("name").map(str::to_owned),
             candidates,
             syntax: field("error_subtype") == Some("SYNTAX_ERROR"),
-            class: field("exception_type").unwrap_or("").to_owned(),
+            class: field("exception_type").unwrap_or("").into(),
         }
     }
 
     /// Says whether the values of some row are at fault, so that other rows may still go through.
     pub fn is_of_rows(&self) -> bool {
         matches!(
-            self.class.as_str(),
+            &*self.class,
             "Conversion"
                 | "Invalid Input"
                 | "Out of Range"

@@ -64,13 +64,13 @@ impl Check<'_> {
     }
 
     fn select(&self, node: &Value, scope: &mut Scope) -> Result<usize, Reason> {
-        for modifier in list(&node["modifiers"]) {
-            return Err(match modifier["type"].as_str() {
+        if let Some(modifier) = list(&node["modifiers"]).first() {
+            let words = match modifier["type"].as_str() {
                 Some("DISTINCT_MODIFIER") => "it has DISTINCT",
                 Some("LIMIT_MODIFIER" | "LIMIT_PERCENT_MODIFIER") => "it has LIMIT",
                 _ => "it has ORDER BY",
-            }
-            .to_owned());
+            };
+            return Err(words.to_owned());
         }
         for (field, words) in [
             ("group_expressions", "it has GROUP BY"),

@@ -179,7 +179,7 @@ pub fn query_fault(fault: SqlFault, query: &SqlText, catalog: &Catalog) -> Diagn
         }
         _ => Diagnostic::new(span, with_backticks(&fault.message)),
     };
-    match fault.candidates.as_slice() {
+    match &*fault.candidates {
         [] => diagnostic,
         [first, ..] => match &fault.name {
             Some(name) => {

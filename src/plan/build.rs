@@ -634,10 +634,11 @@ impl Builder<'_> {
             .reads
             .iter()
             .any(|read| self.broken.contains(&read.name.to_lowercase()));
-        if self.check_reads(query, &parsed.reads) && !reads_broken {
-            if let Err(fault) = self.binder.describe(self.catalog, query) {
-                self.faults.push(*fault);
-            }
+        if self.check_reads(query, &parsed.reads)
+            && !reads_broken
+            && let Err(fault) = self.binder.describe(self.catalog, query)
+        {
+            self.faults.push(*fault);
         }
     }
 

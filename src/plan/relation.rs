@@ -70,9 +70,7 @@ pub fn source(
     let made = bound
         .as_ref()
         .and_then(|bound| make(&mut options, &bound.declared));
-    if bound.is_none() {
-        return None;
-    }
+    bound.as_ref()?;
     faults.extend(options.finish());
     let (bound, connector) = (bound?, made?);
     let layout = match (kind, key) {
@@ -140,9 +138,7 @@ pub fn lookup(
     let made = bound
         .as_ref()
         .and_then(|bound| make(&mut options, &bound.declared));
-    if bound.is_none() {
-        return None;
-    }
+    bound.as_ref()?;
     faults.extend(options.finish());
     let (bound, connector) = (bound?, made?);
     let all: Vec<Column> = (bound.declared.params.iter())

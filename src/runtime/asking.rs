@@ -19,7 +19,6 @@ use crate::plan::{Feed, LookupPlan, LookupStep};
 /// Asks the lookups of one feed, in order.
 pub struct Asker {
     shared: Arc<Shared>,
-    entity: String,
     context: Context,
     steps: Vec<Prepared>,
 }
@@ -46,7 +45,6 @@ impl Asker {
         Self {
             context: shared.context(entity, stop),
             shared: Arc::clone(shared),
-            entity: entity.to_owned(),
             steps: feed.lookups.iter().map(prepare).collect(),
         }
     }
@@ -62,7 +60,6 @@ impl Asker {
             let params = session.query(&prepared.params_sql, &borrowed(&ranges))?;
             let of = Asking {
                 shared: &self.shared,
-                entity: &self.entity,
                 context: &self.context,
                 lookup: &prepared.step.lookup,
                 trigger,
@@ -82,7 +79,6 @@ impl Asker {
 /// `answers`.
 pub struct Asking<'a> {
     pub shared: &'a Arc<Shared>,
-    pub entity: &'a str,
     pub context: &'a Context,
     pub lookup: &'a LookupPlan,
     pub trigger: DateTime<Utc>,

@@ -191,7 +191,7 @@ impl Ingest {
             if session.number(&sql, &[])?.unwrap_or(0) > 0 {
                 let mut fault =
                     SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
-                fault.class = "Constraint".to_owned();
+                fault.class = "Constraint".into();
                 return Err(fault.into());
             }
         }
@@ -264,7 +264,7 @@ impl Ingest {
             );
             if self.session.number(&sql, &[])?.unwrap_or(0) > 0 {
                 let mut fault = SqlFault::of("a NOT NULL column is NULL");
-                fault.class = "Constraint".to_owned();
+                fault.class = "Constraint".into();
                 return Err(fault.into());
             }
         }
