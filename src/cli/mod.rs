@@ -4,6 +4,7 @@
 
 mod graph;
 mod load;
+mod progress;
 mod run;
 mod state_dir;
 mod validate;

@@ -1,5 +1,6 @@
 //! `omlsp run`: validate, bring the state in line, run until the end or a signal.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::progress::Progress;
 use super::state_dir::{self, StateDir};
 use super::{Outcome, load};
 use crate::diagnostic::Diagnostic;
@@ -102,7 +104,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let runtime = Runtime::new(shared, plan, options)?;
     runtime.start()?;
     tracing::info!(entities = runtime.plan().nodes.len(), "running");
+    let progress = Progress::start(&runtime.shared);
     let ended = runtime.run(interrupted(arguments.run_for)?);
+    drop(progress);
     let failed = ended == Ended::Badly || (arguments.once && runtime.shared.board.errors() > 0);
     tracing::info!("stopped");
     Ok(if failed {
@@ -159,6 +163,7 @@ fn init_log(format: LogFormat) {
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let set = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

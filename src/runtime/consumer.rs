@@ -150,7 +150,11 @@ impl Consumer {
                 }
             }
         };
-        *step = Some(self.door.run(self.kind(), work).await??);
+        let status = self.shared.board.status(self.name());
+        status.set_busy(Some(self.shared.now()));
+        let worked = self.door.run(self.kind(), work).await;
+        status.set_busy(None);
+        *step = Some(worked??);
         Ok(())
     }
 }

@@ -215,6 +215,8 @@ impl SourceNode {
             let end = Self::read_blocking(&shared, &node, &mut opened, tick, &stop);
             (Some(opened), end)
         };
+        let status = self.shared.board.status(self.name());
+        status.set_busy(Some(self.shared.now()));
         let end = match self.door.run(Kind::Outside, work).await {
             Ok((opened, end)) => {
                 *open = opened;
@@ -222,6 +224,7 @@ impl SourceNode {
             }
             Err(error) => Err(error),
         };
+        status.set_busy(None);
         match end {
             Ok(end) => {
                 self.shared.note_success(self.name());

@@ -56,6 +56,8 @@ pub struct Last {
     pub error: Option<(DateTime<Utc>, String)>,
     /// Errors since the last success: only the first of a streak is logged.
     pub streak: u64,
+    /// Since when a piece of work is under way.
+    pub busy_since: Option<DateTime<Utc>>,
 }
 
 impl Status {
@@ -65,6 +67,11 @@ impl Status {
 
     pub fn last(&self) -> Last {
         self.lock().clone()
+    }
+
+    /// Notes that a piece of work begins, or with `None` that it is over.
+    pub fn set_busy(&self, since: Option<DateTime<Utc>>) {
+        self.lock().busy_since = since;
     }
 
     pub fn set_state(&self, state: State) {
@@ -112,6 +119,19 @@ impl Board {
             .lock()
             .expect("no panic happens under this lock");
         statuses.remove(name);
+    }
+
+    /// Returns the entity that has been at one piece of work for longest, if any is, and its status.
+    pub fn busiest(&self) -> Option<(String, DateTime<Utc>, Arc<Status>)> {
+        let statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
+        (statuses.iter())
+            .filter_map(|(name, status)| {
+                Some((name.clone(), status.last().busy_since?, Arc::clone(status)))
+            })
+            .min_by_key(|(_, since, _)| *since)
     }
 
     /// Returns the sum of errors over all entities.
