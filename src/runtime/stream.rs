@@ -119,11 +119,17 @@ impl Stream {
         self.shared().readers.remove(name);
     }
 
-    /// Notes that a reader has committed up to `seq`, `rows` more than before.
+    /// Notes that a reader has committed up to `seq`, `rows` more than before. One that has come to the
+    /// head lacks nothing, however it counted.
     pub fn reader_at(&self, name: &str, seq: u64, rows: u64) {
-        if let Some(reader) = self.shared().readers.get_mut(name) {
+        let mut shared = self.shared();
+        let (all, head) = (shared.rows, self.head());
+        if let Some(reader) = shared.readers.get_mut(name) {
             reader.seq = seq;
             reader.rows += i64::try_from(rows).unwrap_or(i64::MAX);
+            if seq >= head {
+                reader.rows = all;
+            }
             reader.failing = false;
         }
     }
