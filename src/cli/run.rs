@@ -155,9 +155,15 @@ fn interrupted(run_for: Option<Duration>) -> anyhow::Result<impl Future<Output =
 /// Sends the log to stderr, filtered as `RUST_LOG` says.
 fn init_log(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
-    // The HTTP client's own trace would show whole URLs, secrets included.
+    // The clients' own traces would show whole URLs and headers, secrets included.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let capped = ["ureq=info", "ureq_proto=info", "rustls=info"];
+    let capped = [
+        "ureq=info",
+        "ureq_proto=info",
+        "rustls=info",
+        "tungstenite=info",
+        "async_tungstenite=info",
+    ];
     let filter = capped.iter().fold(filter, |filter, directive| {
         filter.add_directive(directive.parse().expect("the directives are well formed"))
     });

@@ -112,7 +112,11 @@ impl Stop {
     }
 
     pub fn is_stopped(&self) -> bool {
-        *self.shared.0.lock().expect("no panic happens under this lock")
+        *self
+            .shared
+            .0
+            .lock()
+            .expect("no panic happens under this lock")
     }
 
     /// Returns at once, with an error if the signal was given.
@@ -120,7 +124,11 @@ impl Stop {
     /// # Errors
     /// [`Stopped`].
     pub fn check(&self) -> Result<(), Stopped> {
-        if self.is_stopped() { Err(Stopped) } else { Ok(()) }
+        if self.is_stopped() {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
     }
 
     /// Blocks for `pause`, or less if the signal is given.
@@ -132,7 +140,9 @@ impl Stop {
         let end = Instant::now() + pause;
         let mut guard = stopped.lock().expect("no panic happens under this lock");
         while !*guard {
-            let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            let Some(left) = end
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
             else {
                 return Ok(());
             };

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use async_tungstenite::tungstenite::client::IntoClientRequest as _;
+use rustls_pki_types::CertificateDer;
 use url::Url;
 
+use super::tls::read_authorities;
 use crate::connector::StartQuery;
 use crate::connector::row_options::{HeaderRules, RowOptions, take_headers};
 use crate::diagnostic::{Diagnostic, Span};
@@ -77,8 +80,8 @@ pub(super) struct WsOptions {
     pub batch_rows_max: usize,
     pub batch_linger: Duration,
     pub frame_bytes_max: usize,
-    /// A PEM file of the authorities to trust besides those of the system.
-    pub tls_ca: Option<Text>,
+    /// The authorities of `tls.ca`, to trust besides those of the system.
+    pub authorities: Vec<CertificateDer<'static>>,
     pub rows: RowOptions,
 }
 
@@ -102,7 +105,7 @@ impl WsOptions {
         let linger = take_linger(options);
         let frame_bytes_max = take_frame_bytes(options);
         let tls_ca_key = options.key_span("tls.ca");
-        let tls_ca = options.text("tls.ca");
+        let authorities = take_authorities(options);
         let rows = RowOptions::take(options);
         let url = url?;
         let (url_pieces, columns) = split_url(options, &url, query_key.is_some());
@@ -135,7 +138,7 @@ impl WsOptions {
             batch_rows_max: to_usize(batch_rows_max.unwrap_or(BATCH_ROWS_DEFAULT)),
             batch_linger: linger,
             frame_bytes_max,
-            tls_ca,
+            authorities,
             rows: rows?,
         })
     }
@@ -161,6 +164,17 @@ fn take_frame_bytes(options: &mut Options<'_>) -> usize {
         crate::options::parse_size(text).filter(|bytes| (1000..=FRAME_BYTES_MAX).contains(bytes))
     });
     to_usize(bytes.unwrap_or(FRAME_BYTES_DEFAULT))
+}
+
+fn take_authorities(options: &mut Options<'_>) -> Vec<CertificateDer<'static>> {
+    let Some(path) = options.text("tls.ca") else {
+        return Vec::new();
+    };
+    read_authorities(path.expose().trim()).unwrap_or_else(|error| {
+        let message = format!("`tls.ca` cannot be used: {error:#}");
+        options.fault(Diagnostic::new(path.span, message).label("expected a PEM file"));
+        Vec::new()
+    })
 }
 
 fn take_linger(options: &mut Options<'_>) -> Duration {
@@ -315,13 +329,19 @@ fn check_url(options: &mut Options<'_>, url: &Text, pieces: &[UrlPiece]) -> Opti
             let message = "a `$column` cannot be part of the host";
             Diagnostic::new(url.span, message).label("expected it in the path or the query")
         }
+        Some(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
+            Diagnostic::new(url.span, "credentials in a URL are not sent")
+                .help("use `headers.Authorization` with a secret")
+        }
         // RFC 6455 section 3: fragments are meaningless and must not be used.
         Some(parsed) if parsed.fragment().is_some() => {
             Diagnostic::new(url.span, "a WebSocket address has no `#` part")
                 .help("write `%23` for a `#` in the path or the query")
         }
-        Some(parsed) => return Some(parsed.scheme().to_owned()),
-        None => Diagnostic::new(url.span, "`url` is not a WebSocket address")
+        Some(parsed) if parsed.as_str().into_client_request().is_ok() => {
+            return Some(parsed.scheme().to_owned());
+        }
+        _ => Diagnostic::new(url.span, "`url` is not a WebSocket address")
             .label("expected `ws://host/path` or `wss://host/path`"),
     };
     options.fault(fault);

@@ -26,7 +26,9 @@ fn a_url_is_enough() {
     assert_eq!(options.batch_rows_max, 1024);
     assert_eq!(options.batch_linger, Duration::from_millis(20));
     assert_eq!(options.frame_bytes_max, 16 * 1024 * 1024);
-    assert!(options.start.is_none() && options.tls_ca.is_none() && options.ping_message.is_none());
+    assert!(
+        options.start.is_none() && options.authorities.is_empty() && options.ping_message.is_none()
+    );
     assert!(options.subscribe.is_empty() && options.headers.is_empty());
 }
 
@@ -35,7 +37,7 @@ fn all_options_are_taken() {
     let options = with_url(
         "jq = '.data', headers.Authorization = SECRET token, ping_interval = '5s', \
          ping_message = 'ping', idle_timeout = '30s', batch.max_rows = 10, batch.linger = '0ms', \
-         max_frame_bytes = '1MiB', tls.ca = '/etc/ca.pem', on_error = 'skip', timestamp_unit = 'ns'",
+         max_frame_bytes = '1MiB', on_error = 'skip', timestamp_unit = 'ns'",
     )
     .unwrap();
     assert_eq!(options.headers[0].1.expose(), "s3cr3t");
@@ -56,6 +58,13 @@ fn the_url_is_one_of_a_websocket() {
         make("url = 'ws://h/p#f'"),
         &["a WebSocket address has no `#` part"],
     );
+    assert_fault(
+        make("url = 'wss://user:pass@h/'"),
+        &[
+            "credentials in a URL are not sent",
+            "`headers.Authorization`",
+        ],
+    );
     assert!(make("url = 'ws://127.0.0.1:8080/a?b=c'").is_ok());
     assert!(make("url = SECRET token").is_err());
 }
@@ -74,7 +83,10 @@ fn columns_in_the_url_need_a_query() {
         literal("&c=$x"),
     ];
     assert_eq!(options.url_pieces, expected);
-    let source = WsSource { options };
+    let source = WsSource {
+        options,
+        columns: Vec::new(),
+    };
     let start = source.start_query().unwrap();
     assert_eq!(start.text.expose(), "SELECT symbol, id FROM pairs");
     let columns: Vec<&str> = start
@@ -183,4 +195,30 @@ fn timers_and_bounds_are_checked() {
         with_url("heartbeat = '5s'"),
         &["unknown option `heartbeat`"],
     );
+}
+
+#[test]
+fn the_file_of_authorities_is_read_when_the_options_are() {
+    assert_fault(
+        with_url("tls.ca = '/nowhere/ca.pem'"),
+        &[
+            "`tls.ca` cannot be used: No such file",
+            "test.sql:1:35",
+            "expected a PEM file",
+        ],
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let with = format!("tls.ca = '{}'", path.display());
+    std::fs::write(&path, "no certificate").unwrap();
+    assert_fault(with_url(&with), &["it holds no PEM certificate"]);
+    let broken = "-----BEGIN CERTIFICATE-----\nMTIz\n-----END CERTIFICATE-----\n";
+    std::fs::write(&path, broken).unwrap();
+    assert_fault(with_url(&with), &["certificate 1 of the file is not valid"]);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap();
+    std::fs::write(&path, authority.pem()).unwrap();
+    assert_eq!(with_url(&with).unwrap().authorities.len(), 1);
 }

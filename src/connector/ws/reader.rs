@@ -1,0 +1,275 @@
+//! The open source: starts and ends connections, and makes batches of what they bring.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_channel as channel;
+use chrono::{DateTime, Utc};
+use smol::{Timer, future};
+
+use super::address::Addresses;
+use super::connection::{Connection, Shared};
+use super::dial::Dialer;
+use super::executor;
+use super::frames::{Frames, Received};
+use super::inbox::{Item, Receiver, inbox};
+use super::options::{Start, WsOptions};
+use super::tls::client_config;
+use crate::batch::{Column, Decoded};
+use crate::connector::{Context, Delivery, Event, ReadEnd, SourceReader};
+use crate::format::Decoder;
+
+/// A call of [`SourceReader::read`] returns after this without data: soon enough to see a stop.
+const READ_MAX: Duration = Duration::from_millis(250);
+
+/// An empty `on_start_query` is asked again this often, or as often as `on_start_refresh` says.
+const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
+
+/// A batch is decoded as one body, with its rows beside it in memory.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the end of a source waits for the close frames to be sent and answered: a little more than what
+/// a connection gives its server.
+const CLOSE_WAIT: Duration = Duration::from_millis(1500);
+
+/// An open ws source.
+pub(super) struct WsReader {
+    shared: Arc<Shared>,
+    decoder: Decoder,
+    inbox: Receiver,
+    /// By URL. A connection ends when its sender is dropped.
+    connections: HashMap<String, channel::Sender<Infallible>>,
+    /// Every connection holds a clone of the sender, so that the end of all of them can be waited for.
+    running: (channel::Sender<Infallible>, channel::Receiver<Infallible>),
+    next_refresh: Option<Instant>,
+    query_failures: u32,
+    /// The faults of the query's rows that are told already.
+    told: HashSet<String>,
+    /// Messages of the next batch.
+    batch: Frames,
+    /// Messages after those.
+    more: Frames,
+    /// Decoded and not yet committed: an error of `emit` loses nothing if the reader is read again.
+    undelivered: VecDeque<(Decoded, DateTime<Utc>)>,
+}
+
+impl WsReader {
+    /// Opens the source; without a query its connection is started at once.
+    ///
+    /// # Errors
+    /// There are no certificate authorities for `wss://`, or no thread.
+    pub fn open(options: WsOptions, columns: Vec<Column>) -> anyhow::Result<Self> {
+        let encrypted = options.url.expose().trim_start().starts_with("wss:");
+        let tls = if encrypted {
+            Some(client_config(&options.authorities)?)
+        } else {
+            None
+        };
+        let dialer = Dialer::new(&options, tls)?;
+        let rows = options.rows.clone();
+        let decoder = Decoder::new(columns, rows.filter, rows.timestamp_unit);
+        let (sender, receiver) = inbox();
+        let mut reader = Self {
+            shared: Arc::new(Shared {
+                options,
+                dialer,
+                inbox: sender,
+                count: AtomicUsize::new(1),
+            }),
+            decoder,
+            inbox: receiver,
+            connections: HashMap::new(),
+            running: channel::bounded(1),
+            next_refresh: None,
+            query_failures: 0,
+            told: HashSet::new(),
+            batch: Frames::default(),
+            more: Frames::default(),
+            undelivered: VecDeque::new(),
+        };
+        match reader.shared.options.start {
+            Some(_) => reader.next_refresh = Some(Instant::now()),
+            None => reader.connect(Addresses::single(&reader.shared.options))?,
+        }
+        Ok(reader)
+    }
+
+    /// Asks `on_start_query` if it is due, and opens and closes the difference.
+    fn refresh(&mut self, context: &Context) -> anyhow::Result<()> {
+        let due = self.next_refresh.is_some_and(|at| at <= Instant::now());
+        let Some(start) = self.shared.options.start.as_ref().filter(|_| due) else {
+            return Ok(());
+        };
+        let Start { query, refresh } = start.clone();
+        match context.query(query.text.expose()) {
+            Ok(rows) => {
+                self.query_failures = 0;
+                let addresses = Addresses::of_rows(&self.shared.options, &rows);
+                self.tell_faults(&addresses, context);
+                self.connect(addresses)?;
+            }
+            // The connections stay as they are.
+            Err(error) => {
+                self.query_failures = self.query_failures.saturating_add(1);
+                context.report(Event::Retry {
+                    attempt: self.query_failures,
+                    pause: self.until_refresh(refresh),
+                    error: format!("`on_start_query`: {error:#}"),
+                });
+            }
+        }
+        self.next_refresh = Some(Instant::now() + self.until_refresh(refresh));
+        Ok(())
+    }
+
+    fn until_refresh(&self, refresh: Duration) -> Duration {
+        if self.connections.is_empty() {
+            refresh.min(WAIT_FOR_ROWS)
+        } else {
+            refresh
+        }
+    }
+
+    /// Reports what is wrong with rows of the query, each once as long as it stays.
+    fn tell_faults(&mut self, addresses: &Addresses, context: &Context) {
+        let faults: HashSet<String> = addresses.faults.iter().cloned().collect();
+        for fault in &addresses.faults {
+            if self.told.insert(fault.clone()) {
+                context.report(Event::Warning(fault.clone()));
+            }
+        }
+        self.told = faults;
+    }
+
+    fn connect(&mut self, addresses: Addresses) -> anyhow::Result<()> {
+        self.shared
+            .count
+            .store(addresses.by_url.len(), Ordering::Relaxed);
+        self.connections
+            .retain(|url, _| addresses.by_url.contains_key(url));
+        for (url, address) in addresses.by_url {
+            if self.connections.contains_key(&url) {
+                continue;
+            }
+            let connection = Connection {
+                shared: Arc::clone(&self.shared),
+                address,
+            };
+            let (stop, stopped) = channel::bounded(1);
+            let running = self.running.0.clone();
+            executor::spawn(async move {
+                connection.run(stopped).await;
+                drop(running);
+            })?;
+            self.connections.insert(url, stop);
+        }
+        Ok(())
+    }
+
+    /// Collects messages until the batch is full or lingered long enough; false if neither is so at the
+    /// given instant.
+    fn collect(&mut self, end: Instant, context: &Context) -> bool {
+        let options = &self.shared.options;
+        loop {
+            self.batch.take_from(&mut self.more, options.batch_rows_max);
+            if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
+            {
+                return true;
+            }
+            let lingered = self
+                .batch
+                .received()
+                .map(|first| first.instant + options.batch_linger);
+            let until = lingered.map_or(end, |lingered| lingered.min(end));
+            match self.inbox.receive_until(until) {
+                Some(Item::Frames(frames)) => self.more = frames,
+                Some(Item::Report(event)) => context.report(event),
+                None if lingered.is_some_and(|at| at <= Instant::now()) => return true,
+                None => return false,
+            }
+        }
+    }
+
+    /// Decodes the batch; more rows than `batch.max_rows` become several deliveries.
+    fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
+        let Some(Received { time, .. }) = self.batch.received() else {
+            return Ok(());
+        };
+        let batch = std::mem::take(&mut self.batch);
+        context.report(Event::Bytes(batch.byte_count() as u64));
+        let mut decoded = batch.decode(&self.decoder)?;
+        let rows_max = self.shared.options.batch_rows_max;
+        let count = decoded.rows.num_rows();
+        if count == 0 && decoded.rejects.is_empty() {
+            return Ok(());
+        }
+        let rows = decoded.rows.clone();
+        for start in (0..count.max(1)).step_by(rows_max) {
+            let rows = rows.slice(start, rows_max.min(count - start));
+            let rejects = std::mem::take(&mut decoded.rejects);
+            self.undelivered
+                .push_back((Decoded { rows, rejects }, time));
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        while let Some((decoded, trigger)) = self.undelivered.front() {
+            emit(Delivery {
+                decoded: decoded.clone(),
+                trigger: *trigger,
+                cursor: None,
+            })?;
+            self.undelivered.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl SourceReader for WsReader {
+    fn read(
+        &mut self,
+        _tick: DateTime<Utc>,
+        context: &Context,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ReadEnd> {
+        // A receiver of `stop` lives as long as its connection: it cannot end by itself but by a panic,
+        // and a new reader is the way out of that.
+        let dead = self.connections.values().any(channel::Sender::is_closed);
+        anyhow::ensure!(!dead, "a connection ended by a fault of this program");
+        self.deliver(emit)?;
+        let end = Instant::now() + READ_MAX;
+        loop {
+            let stopped = context.stop.check();
+            if stopped.is_ok() {
+                self.refresh(context)?;
+            }
+            if stopped.is_err() || self.collect(end, context) {
+                self.decode(context)?;
+                self.deliver(emit)?;
+            }
+            stopped?;
+            if Instant::now() >= end {
+                return Ok(ReadEnd::Idle);
+            }
+        }
+    }
+}
+
+impl Drop for WsReader {
+    /// Ends the connections, and waits a moment so that their close frames leave before the process does.
+    fn drop(&mut self) {
+        self.connections.clear();
+        self.running.0 = channel::bounded(1).0;
+        let late = async {
+            Timer::after(CLOSE_WAIT).await;
+        };
+        smol::block_on(future::or(executor::dropped(&self.running.1), late));
+    }
+}
