@@ -394,7 +394,7 @@ fn write_decimal(value: i128, scale: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends bytes in base64 with padding (RFC 4648, section 4).
-fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
         let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));

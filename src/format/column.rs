@@ -114,7 +114,7 @@ pub fn unit_of(unit: TimeUnit) -> TimestampUnit {
 }
 
 /// Returns SQL's words for the type of a member of a nested type, for messages.
-fn sql_name(arrow: &DataType) -> String {
+pub fn sql_name(arrow: &DataType) -> String {
     match arrow {
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Int8 => "TINYINT".to_owned(),

@@ -141,8 +141,8 @@ impl Decoder {
         let mut run = self.run(None);
         for body in bodies {
             let mark = run.rows.mark();
-            let decoded = text_of(body)
-                .and_then(|text| each_document(text, |cursor| run.document(cursor)));
+            let decoded =
+                text_of(body).and_then(|text| each_document(text, |cursor| run.document(cursor)));
             if let Err(error) = decoded {
                 run.rows.rollback(mark);
                 run.rows.reject(Reject {

@@ -6,6 +6,7 @@
 //! written); on the way out [`json`] and [`csv`] write rows of Arrow columns ([`cell`]). [`avro`] reads messages into
 //! JSON for the decoder, and writes columns straight into Avro's binary form.
 
+mod avro;
 mod cell;
 mod column;
 mod csv;
@@ -18,10 +19,11 @@ mod number;
 mod scan;
 mod value;
 
-pub use self::cell::{Cells, Content, Style};
+pub use self::avro::{AvroEncoder, AvroReader, AvroRows, avro_schema};
+pub use self::cell::{Cells, Content, Style, content_of, write_base64};
 pub use self::column::native;
 pub use self::csv::CsvEncoder;
 pub use self::decode::{Decoder, Page};
 pub use self::instant::TimestampUnit;
 pub use self::jq::{Filter, JqError, Way};
-pub use self::json::JsonEncoder;
+pub use self::json::{JsonEncoder, JsonRows};

@@ -151,7 +151,10 @@ impl Omlsp {
     /// # Panics
     /// If it cannot be started.
     pub fn spawn(self) -> Running {
-        let mut command = Command::new(option_env!("CARGO_BIN_EXE_omlsp").expect("cargo names the binary for tests and benches"));
+        let mut command = Command::new(
+            option_env!("CARGO_BIN_EXE_omlsp")
+                .expect("cargo names the binary for tests and benches"),
+        );
         command.args(&self.args).env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {

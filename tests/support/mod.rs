@@ -12,4 +12,5 @@ pub mod exchanges;
 pub mod golden;
 pub mod http;
 mod http_wire;
+pub mod registry;
 pub mod ws;

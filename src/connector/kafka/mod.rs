@@ -1,77 +1,50 @@
 //! The `kafka` connector: a topic as TABLE or SOURCE, and as SINK.
 //!
-//! [`options`] reads and checks what the statement says; nothing there needs a broker.
+//! [`options`] reads and checks what the statement says, [`client`] makes the client's configuration of it;
+//! neither needs a broker. [`source`] reads messages and [`decode`]s them, its [`position`] in each partition
+//! travelling with the rows; [`sink`] [`encode`]s rows and sends them. [`registry`] keeps Avro's schemas.
 
+mod client;
+mod decode;
+mod encode;
 mod options;
+mod position;
+mod registry;
+mod sink;
+mod source;
 
-use super::{
-    Cadence, Changes, Connector, Declared, OnError, Overlap, SinkConnector, SinkWriter,
-    SourceConnector, SourceReader,
-};
+use super::{Connector, Declared, SinkConnector, SourceConnector};
 use crate::batch::Schema;
+use crate::diagnostic::Diagnostic;
+use crate::format::JsonEncoder;
 use crate::options::Options;
+use client::check_properties;
 use options::{SinkOptions, SourceOptions};
+use sink::KafkaSink;
+use source::KafkaSource;
 
 pub const CONNECTOR: Connector = Connector {
     name: "kafka",
     aliases: &[],
-    source: Some(source),
+    source: Some(new_source),
     lookup: None,
-    sink: Some(sink),
+    sink: Some(new_sink),
 };
 
-/// What `open` answers until the clients are there.
-const NOT_BUILT: &str = "the kafka connector is not built yet";
-
-struct KafkaSource {
-    options: SourceOptions,
+fn new_source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn SourceConnector>> {
+    let taken = SourceOptions::take(options)?;
+    check_properties(options, &taken.connection);
+    Some(Box::new(KafkaSource::new(taken, &declared.columns)))
 }
 
-fn source(options: &mut Options<'_>, _declared: &Declared) -> Option<Box<dyn SourceConnector>> {
-    let options = SourceOptions::take(options)?;
-    Some(Box::new(KafkaSource { options }))
-}
-
-impl SourceConnector for KafkaSource {
-    fn cadence(&self) -> (Cadence, Overlap) {
-        (Cadence::Continuous, Overlap::Skip)
+fn new_sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnector>> {
+    let taken = SinkOptions::take(options, schema)?;
+    check_properties(options, &taken.connection);
+    if let Err(error) = JsonEncoder::new(schema, &[]) {
+        let message = format!("the rows cannot be written: {error:#}");
+        options.fault(Diagnostic::new(options.span(), message));
     }
-
-    fn on_error(&self) -> OnError {
-        self.options.rows.on_error
-    }
-
-    fn open(&self, _cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
-        anyhow::bail!(NOT_BUILT)
-    }
-}
-
-struct KafkaSink {
-    options: SinkOptions,
-}
-
-fn sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnector>> {
-    let options = SinkOptions::take(options, schema)?;
-    Some(Box::new(KafkaSink { options }))
-}
-
-impl SinkConnector for KafkaSink {
-    /// With a key a delete is a tombstone: a message of that key without a value.
-    fn changes(&self) -> Changes {
-        if self.options.key.is_empty() {
-            let advice = "add `key = '…'` with the columns that identify a row: a delete is then a \
-                          message of that key without a value";
-            Changes::Refused {
-                advice: advice.to_owned(),
-            }
-        } else {
-            Changes::Accepted
-        }
-    }
-
-    fn open(&self, _schema: &Schema, _state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>> {
-        anyhow::bail!(NOT_BUILT)
-    }
+    Some(Box::new(KafkaSink::new(taken)))
 }
 
 #[cfg(test)]

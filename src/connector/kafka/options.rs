@@ -20,7 +20,13 @@ const SERVER_NAMES: [&str; 3] = [
 const TOPIC_LENGTH_MAX: usize = 249;
 
 /// Client properties that are set by an option of ours, or that the guarantees rest on.
-const OWNED_PROPERTIES: [(&str, &str); 9] = [
+const OWNED_PROPERTIES: [(&str, &str); 12] = [
+    ("transactional.id", "the producer does not use transactions"),
+    (
+        "delivery.report.only.error",
+        "the sink counts on being told of failures only",
+    ),
+    ("enable.partition.eof", "a topic has no end"),
     ("group.id", "use `group_id`"),
     ("metadata.broker.list", "use `server`"),
     ("auto.offset.reset", "use `scan.startup.mode`"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::options::{Compression, Encoding, SinkOptions, SourceOptions, StartupMode};
 use super::*;
 use crate::batch::datatypes::{DataType, Field, Schema as ArrowSchema};
-use crate::connector::testing::{assert_fault, take};
+use crate::connector::testing::{self, assert_fault, take};
+use crate::connector::{Changes, OnError};
 use crate::format::TimestampUnit;
 
 fn schema() -> Schema {
@@ -207,9 +208,7 @@ fn key_columns_are_columns_of_the_relation() {
 
 #[test]
 fn a_sink_takes_deletes_only_with_a_key() {
-    let sink = |with: &str| KafkaSink {
-        options: sink_options(with).unwrap(),
-    };
+    let sink = |with: &str| KafkaSink::new(sink_options(with).unwrap());
     assert_eq!(sink("key = 'symbol'").changes(), Changes::Accepted);
     let Changes::Refused { advice } = sink("").changes() else {
         panic!("a message without a key cannot be deleted");
@@ -239,5 +238,46 @@ fn each_role_has_its_own_options() {
     refused(
         source_options("topik = 't'"),
         &["unknown option `topik`", "did you mean `topic`?"],
+    );
+}
+
+#[test]
+fn properties_are_the_clients_to_judge() {
+    let schema = schema();
+    let make = |with: &str| {
+        let with = format!("topic = 't', server = 'a', {with}");
+        let source = testing::source(&CONNECTOR, &[], &with).map(|_| ());
+        let sink = testing::sink(&CONNECTOR, &schema, &with).map(|_| ());
+        assert_eq!(source.is_ok(), sink.is_ok());
+        source
+    };
+    make("properties.sasl.mechanism = 'PLAIN', properties.linger.ms = '5'").unwrap();
+    refused(
+        make("properties.sasl.mechanisn = 'PLAIN'"),
+        &[
+            "the Kafka client has no property `sasl.mechanisn`",
+            "did you mean `properties.sasl.mechanism`?",
+            "test.sql:1:34",
+        ],
+    );
+    refused(
+        make("properties.sasl.jaas.config = SECRET token"),
+        &["use `properties.sasl.username`"],
+    );
+    refused(
+        make("properties.security.protocol = 'TLS', properties.linger.ms = 'x'"),
+        &[
+            "`properties.security.protocol` cannot be `TLS`",
+            "`properties.linger.ms` cannot be `x`",
+        ],
+    );
+    let secret = make("properties.security.protocol = SECRET token");
+    let Err(faults) = &secret else {
+        panic!("no protocol has that name")
+    };
+    assert!(!faults.contains("s3cr3t"), "{faults}");
+    refused(
+        make("properties.transactional.id = 'x'"),
+        &["cannot be set", "does not use transactions"],
     );
 }

@@ -1,0 +1,165 @@
+//! A real broker as a child process, and the independent client.
+//!
+//! What cannot be had here skips the test, unless `OMLSP_REQUIRE_KAFKA=1` makes that a failure.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// A broker with its data in a temporary folder. It ends with the value, or with the test program.
+pub struct Broker {
+    port: u16,
+    folder: PathBuf,
+    /// Has its standard input closed by the system when this program ends, however it ends.
+    guard: std::process::Child,
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/kafka")
+        .join(name)
+}
+
+/// Says whether a broker and the independent client can be had; installs them at the first call.
+pub fn available() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    let installed = *INSTALLED.get_or_init(|| {
+        ["broker.sh", "peer.sh"].iter().all(|name| {
+            let status = Command::new(script(name)).arg("install").status();
+            status.is_ok_and(|status| status.success())
+        })
+    });
+    if !installed {
+        let required = std::env::var_os("OMLSP_REQUIRE_KAFKA").is_some_and(|value| value == "1");
+        assert!(
+            !required,
+            "OMLSP_REQUIRE_KAFKA=1, but there is no Kafka broker"
+        );
+        println!("skipped: no Kafka broker");
+    }
+    installed
+}
+
+/// Returns the broker that the tests share which do nothing to it.
+pub fn shared() -> &'static Broker {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let broker = Broker::reserve();
+        broker.start();
+        broker
+    })
+}
+
+impl Broker {
+    /// Chooses ports and a folder; nothing runs yet.
+    pub fn reserve() -> Self {
+        let folder = tempfile::tempdir()
+            .expect("the system has a temporary folder")
+            .keep();
+        let watch = "read -r _; \"$0\" crash \"$1\" 2>/dev/null; rm -rf \"$1\"";
+        let guard = Command::new("sh")
+            .args(["-c", watch])
+            .arg(script("broker.sh"))
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        Self {
+            port: three_free_ports(),
+            folder,
+            guard,
+        }
+    }
+
+    /// Starts it, again with the same data if it has run before.
+    ///
+    /// # Panics
+    /// If it does not start; its log is on stderr then.
+    pub fn start(&self) {
+        let mut start = Command::new(script("broker.sh"));
+        start
+            .arg("start")
+            .arg(self.port.to_string())
+            .arg(&self.folder);
+        assert!(start.status().expect("there is a shell").success());
+    }
+
+    /// Kills it.
+    pub fn crash(&self) {
+        let mut crash = Command::new(script("broker.sh"));
+        let status = crash.arg("crash").arg(&self.folder).status();
+        assert!(status.expect("there is a shell").success());
+    }
+
+    pub fn server(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the address that speaks TLS with SASL.
+    pub fn secure_server(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 2)
+    }
+
+    /// Returns the file of the authority that signed the broker's certificate.
+    pub fn authority(&self) -> String {
+        self.folder
+            .join("ca.pem")
+            .to_str()
+            .expect("the path is UTF-8")
+            .to_owned()
+    }
+
+    /// Runs a command of the independent client on a topic, and returns the values it prints.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn peer(&self, command: &str, topic: &str, arguments: &[&str], input: &str) -> Vec<Value> {
+        let mut child = Command::new(script("peer.sh"))
+            .args([command, &self.server(), topic])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().expect("it was started");
+        assert!(output.status.success(), "peer.py {command} {topic} failed");
+        writer
+            .join()
+            .expect("writing does not panic")
+            .expect("it reads all of its input");
+        let text = String::from_utf8(output.stdout).expect("it prints UTF-8");
+        let values = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("it prints JSON"));
+        values.collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().expect("the guard was started");
+    }
+}
+
+/// Returns the first of three ports in a row that nobody uses.
+fn three_free_ports() -> u16 {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let port = first.local_addr().expect("it is bound").port();
+        let free = |offset| {
+            port.checked_add(offset)
+                .map(|port| TcpListener::bind(("127.0.0.1", port)))
+        };
+        if matches!((free(1), free(2)), (Some(Ok(_)), Some(Ok(_)))) {
+            return port;
+        }
+    }
+}

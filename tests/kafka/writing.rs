@@ -1,0 +1,286 @@
+//! What the sink sends: keys, headers, tombstones, refused messages, schemas of others.
+
+use std::sync::Arc;
+
+use omlsp::batch::Sign;
+use omlsp::batch::array::{Int64Array, StringArray};
+use omlsp::connector::Flushed;
+use serde_json::{Value, json};
+
+use crate::broker::{available, shared};
+use crate::connect::{batch, context, sink};
+use crate::support::registry::Registry;
+use crate::{numbered, rows_of};
+
+fn keys_and_values(messages: &[Value]) -> Vec<(Value, Value)> {
+    let pair = |message: &Value| (message["key"].clone(), message["value"].clone());
+    messages.iter().map(pair).collect()
+}
+
+#[test]
+fn deletes_are_tombstones_and_updates_are_one_message() {
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    broker.peer("topic", "tombstones", &["1"], "");
+    let server = broker.server();
+    let with = [
+        ("topic", "tombstones"),
+        ("server", server.as_str()),
+        ("key", "name"),
+        ("headers.origin", "omlsp"),
+    ];
+    let schema = numbered(0..1).schema();
+    let (context, ..) = context();
+    let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+    let steps = [
+        (numbered(0..3), Sign::Insert),
+        // 1 is updated, 2 goes.
+        (numbered(1..3), Sign::Delete),
+        (numbered(1..2), Sign::Insert),
+        (numbered(0..1), Sign::Delete),
+    ];
+    for (rows, sign) in &steps {
+        writer.write(&batch(rows, *sign), &context).unwrap();
+    }
+    assert_eq!(
+        writer.flush(false, &context).unwrap(),
+        Flushed::Durable(None)
+    );
+    let seen = broker.peer("consume", "tombstones", &["6"], "");
+    let value = |n: i64| Value::String(format!(r#"{{"n":{n},"name":"row {n}"}}"#));
+    let expected = [
+        (json!("row 0"), value(0)),
+        (json!("row 1"), value(1)),
+        (json!("row 2"), value(2)),
+        (json!("row 2"), Value::Null),
+        (json!("row 1"), value(1)),
+        (json!("row 0"), Value::Null),
+    ];
+    assert_eq!(keys_and_values(&seen), expected);
+    assert!(
+        seen.iter()
+            .all(|message| message["headers"] == json!({"origin": "omlsp"}))
+    );
+}
+
+#[test]
+fn a_key_of_several_columns_is_an_object() {
+    if !available() {
+        return;
+    }
+    let server = shared().server();
+    let with = [
+        ("topic", "keys"),
+        ("server", server.as_str()),
+        ("key", "name, n"),
+    ];
+    let schema = numbered(0..1).schema();
+    let (context, ..) = context();
+    let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+    writer
+        .write(&batch(&numbered(5..6), Sign::Insert), &context)
+        .unwrap();
+    writer.flush(true, &context).unwrap();
+    let seen = shared().peer("consume", "keys", &["1"], "");
+    assert_eq!(seen[0]["key"], r#"{"name":"row 5","n":5}"#);
+}
+
+#[test]
+fn a_message_that_is_too_large_is_rejected_alone() {
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    broker.peer("topic", "too-large", &["1", "max.message.bytes=10000"], "");
+    let server = broker.server();
+    let with = [
+        ("topic", "too-large"),
+        ("server", server.as_str()),
+        ("compression", "none"),
+    ];
+    let text = |n: usize| match n {
+        // Too large for the topic, which only the broker knows; and too large for the client itself.
+        3 => "x".repeat(20_000),
+        6 => "x".repeat(2_000_000),
+        n => format!("row {n}"),
+    };
+    let texts: Vec<String> = (0..10).map(text).collect();
+    let rows = rows_of(vec![("text", Arc::new(StringArray::from(texts)))]);
+    let schema = rows.schema();
+    let connector = sink(&schema, &with);
+    let (context, _, events) = context();
+    // The runtime's part: a new writer and everything since the last durable flush, until it is durable.
+    let mut failures = Vec::new();
+    for _ in 0..3 {
+        let mut writer = connector.open(&schema, None).unwrap();
+        let written = writer
+            .write(&batch(&rows, Sign::Insert), &context)
+            .and_then(|()| writer.flush(false, &context));
+        match written {
+            Ok(flushed) => {
+                assert_eq!(flushed, Flushed::Durable(None));
+                // And the writer goes on as usual.
+                writer
+                    .write(&batch(&rows.slice(0, 1), Sign::Insert), &context)
+                    .unwrap();
+                writer.flush(true, &context).unwrap();
+                break;
+            }
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    assert!(
+        failures.len() == 1 && failures[0].contains("one by one"),
+        "{failures:?}"
+    );
+    let rejects = events.rejects();
+    let large = rejects
+        .iter()
+        .filter(|text| text.contains("too large"))
+        .count();
+    assert_eq!((rejects.len(), large), (3, 3), "{rejects:?}");
+    // Nine of the ten in order, whatever came through before the failure.
+    let seen = broker.peer("consume", "too-large", &["9"], "");
+    let last: Vec<String> = seen[seen.len() - 9..]
+        .iter()
+        .map(|message| message["value"].as_str().unwrap().to_owned())
+        .collect();
+    for n in [0, 1, 2, 4, 5, 7, 8, 9] {
+        let line = format!(r#"{{"text":"row {n}"}}"#);
+        assert!(last.contains(&line), "{line} is not in {last:?}");
+    }
+}
+
+#[test]
+fn a_schema_of_others_is_used_or_refused_by_name() {
+    if !available() {
+        return;
+    }
+    let registry = Registry::start();
+    let url = registry.url();
+    let server = shared().server();
+    let with = [
+        ("topic", "foreign"),
+        ("server", server.as_str()),
+        ("encode", "avro"),
+        ("registry", url.as_str()),
+    ];
+    registry.put(
+        "foreign-value",
+        r#"{"type":"record","name":"r","fields":[
+            {"name":"extra","type":"string","default":"none"},
+            {"name":"name","type":"string"},{"name":"n","type":["null","long"]}]}"#,
+    );
+    let names = StringArray::from(vec![Some("a"), None]);
+    let numbers = Int64Array::from(vec![1, 2]);
+    let rows = rows_of(vec![("n", Arc::new(numbers)), ("name", Arc::new(names))]);
+    let schema = rows.schema();
+    let (context, _, events) = context();
+    let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+    writer.write(&batch(&rows, Sign::Insert), &context).unwrap();
+    writer.flush(true, &context).unwrap();
+    let refused = "field `name`: NULL, but the schema's field is not nullable";
+    assert_eq!(events.rejects(), [refused]);
+    let seen = shared().peer("consume", "foreign", &["1", &url], "");
+    assert_eq!(
+        seen[0]["value"],
+        json!({"extra": "none", "name": "a", "n": 1})
+    );
+
+    registry.put(
+        "foreign-value",
+        r#"{"type":"record","name":"r","fields":[{"name":"n","type":"int"},{"name":"name","type":"string"}]}"#,
+    );
+    let Err(error) = sink(&schema, &with).open(&schema, None) else {
+        panic!("a BIGINT does not fit an int")
+    };
+    let text = format!("{error:#}");
+    assert!(text.contains("`foreign-value`"), "{text}");
+    assert!(
+        text.contains("field `n` is int in the schema, the column is BIGINT"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_registry_takes_credentials_and_shows_none() {
+    if !available() {
+        return;
+    }
+    let registry = Registry::start();
+    // user:pass word
+    registry.require("Basic dXNlcjpwYXNzIHdvcmQ=");
+    let schema = numbered(0..1).schema();
+    let server = shared().server();
+    let open = |url: &str| {
+        let with = [
+            ("topic", "credentials"),
+            ("server", server.as_str()),
+            ("encode", "avro"),
+            ("registry", url),
+        ];
+        sink(&schema, &with).open(&schema, None).map(|_| ())
+    };
+    open(&registry.url().replace("://", "://user:pass%20word@")).unwrap();
+    let error = open(&registry.url().replace("://", "://user:hush@")).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(
+        text.contains("401") && text.contains("Unauthorized"),
+        "{text}"
+    );
+    assert!(!text.contains("hush"), "{text}");
+    let gone = "http://user:hush@127.0.0.1:1/";
+    let text = format!("{:#}", open(gone).unwrap_err());
+    assert!(
+        text.contains("does not answer") && !text.contains("hush"),
+        "{text}"
+    );
+}
+
+#[test]
+fn tls_and_sasl_are_passed_through() {
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    let (server, authority) = (broker.secure_server(), broker.authority());
+    let with = |mechanism: &'static str, password: &'static str| {
+        vec![
+            ("topic", "secure"),
+            ("server", server.as_str()),
+            ("properties.security.protocol", "SASL_SSL"),
+            ("properties.ssl.ca.location", authority.as_str()),
+            ("properties.sasl.mechanism", mechanism),
+            ("properties.sasl.username", "alice"),
+            ("properties.sasl.password", password),
+        ]
+    };
+    let schema = numbered(0..1).schema();
+    let (ctx, ..) = context();
+    for (n, mechanism) in ["PLAIN", "SCRAM-SHA-512"].into_iter().enumerate() {
+        let n = i64::try_from(n).unwrap();
+        let with = with(mechanism, "alice-secret");
+        let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+        writer
+            .write(&batch(&numbered(n..n + 1), Sign::Insert), &ctx)
+            .unwrap();
+        assert_eq!(writer.flush(true, &ctx).unwrap(), Flushed::Durable(None));
+    }
+    assert_eq!(broker.peer("consume", "secure", &["2"], "").len(), 2);
+
+    let (ctx, stop, events) = context();
+    let mut writer = sink(&schema, &with("PLAIN", "wrong"))
+        .open(&schema, None)
+        .unwrap();
+    writer
+        .write(&batch(&numbered(0..1), Sign::Insert), &ctx)
+        .unwrap();
+    let flush = std::thread::spawn(move || writer.flush(true, &ctx));
+    crate::support::binary::wait_until(|| !events.retries().is_empty(), "a retry is told");
+    stop.stop();
+    assert_eq!(flush.join().unwrap().unwrap_err().to_string(), "stopped");
+    let told = events.retries().remove(0);
+    assert!(told.contains("uthentication failed"), "{told}");
+}
