@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Span, list_names};
 use crate::secret::{Secret, Secrets};
-use crate::sql::{OptionEntry, OptionList, OptionValue, OptionValueKind};
+use crate::sql::{Ident, OptionEntry, OptionList, OptionValue, OptionValueKind};
 
 /// The environment variables that `${NAME}` reads; passed in so that nothing reads the process's own.
 #[derive(Clone, Debug, Default)]
@@ -114,9 +114,32 @@ impl<'a> Options<'a> {
         self.entries.push((entry.clone(), false));
     }
 
-    /// Returns the place of the whole `WITH (…)`.
+    /// Returns the place that stands for the whole `WITH (…)`, for faults of what is not there: the value of
+    /// `connector`, or the opening parenthesis.
     pub fn span(&self) -> Span {
-        self.span
+        self.value_span("connector")
+            .unwrap_or_else(|| self.span.part(0, 1))
+    }
+
+    /// As [`Options::key_span`], compared without regard to case, as the names of headers are.
+    pub fn key_span_any_case(&self, key: &str) -> Option<Span> {
+        let mut keys = self.entries.iter().map(|(entry, _)| &entry.key);
+        let found = keys.find(|known| known.name.eq_ignore_ascii_case(key))?;
+        Some(found.span)
+    }
+
+    /// Returns the place of an option's value, if it was given, without taking it.
+    pub fn value_span(&self, key: &str) -> Option<Span> {
+        let (entry, _) = self
+            .entries
+            .iter()
+            .find(|(entry, _)| entry.key.name == key)?;
+        Some(entry.value.span)
+    }
+
+    /// Says whether the connector has asked for this option, given or not.
+    pub fn knows(&self, key: &str) -> bool {
+        self.known.contains(&key)
     }
 
     /// Notes a fault that the connector found itself.
@@ -181,10 +204,18 @@ impl<'a> Options<'a> {
     /// Notes that a required option is absent.
     pub fn missing(&mut self, key: &str) {
         let message = format!("option `{key}` is missing");
-        let fault = Diagnostic::new(self.span, message)
-            .label("in this option list")
-            .help(format!("add `{key} = '…'`"));
-        self.faults.push(fault);
+        // What decided that it is needed: `auth.type` for `auth.token`, the connector for the rest.
+        let deciding = key
+            .split_once('.')
+            .map(|(group, _)| format!("{group}.type"));
+        let span = deciding.and_then(|deciding| self.value_span(&deciding));
+        let fault = Diagnostic::new(span.unwrap_or_else(|| self.span()), message);
+        self.faults.push(match (span, self.key_span("connector")) {
+            (None, None) => fault.help(format!("add `{key} = '…'`")),
+            _ => fault
+                .label("needed by this")
+                .help(format!("add `{key} = '…'`")),
+        });
     }
 
     /// Returns all options whose key starts with `prefix` (which ends with `.`), the prefix cut off,
@@ -218,8 +249,7 @@ impl<'a> Options<'a> {
         let value = parse(text.expose().trim());
         if value.is_none() {
             let message = format!("`{key}` is not {expected}: `{}`", text.shown());
-            let fault = Diagnostic::new(text.span, message).label(format!("expected {expected}"));
-            self.faults.push(fault);
+            self.faults.push(Diagnostic::new(text.span, message));
         }
         value
     }
@@ -272,11 +302,10 @@ impl<'a> Options<'a> {
         }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let message = format!("`{key}` cannot be `{}`", text.shown());
+        let one_of = if names.len() == 1 { "" } else { "one of " };
+        let known = list_names(names.iter().copied());
         let fault = Diagnostic::new(text.span, message)
-            .label(format!(
-                "expected one of {}",
-                list_names(names.iter().copied())
-            ))
+            .label(format!("expected {one_of}{known}"))
             .suggest(&wrote, names);
         self.faults.push(fault);
         None
@@ -288,15 +317,46 @@ impl<'a> Options<'a> {
             .filter(|(_, taken)| !taken)
             .map(|(entry, _)| entry)
             .collect();
-        for entry in leftovers {
-            let message = format!("unknown option `{}`", entry.key.name);
-            let fault = Diagnostic::new(entry.key.span, message);
-            self.faults.push(match self.suggestion(&entry.key.name) {
-                Some(key) => fault.help(format!("did you mean `{key}`?")),
-                None => fault,
-            });
-        }
+        let faults: Vec<Diagnostic> = leftovers
+            .into_iter()
+            .map(|entry| self.unknown(&entry.key))
+            .collect();
+        self.faults.extend(faults);
         self.faults
+    }
+
+    fn unknown(&self, key: &Ident) -> Diagnostic {
+        if self.known.contains(&key.name.as_str()) {
+            let message = format!("option `{}` has no name after the dot", key.name);
+            return Diagnostic::new(key.span, message)
+                .help(format!("write `{}name = '…'`", key.name));
+        }
+        let fault = Diagnostic::new(key.span, format!("unknown option `{}`", key.name));
+        match self.suggestion(&key.name) {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault.help(format!("the options here are {}", self.known_names())),
+        }
+    }
+
+    /// Lists every key that was asked for, those of one group as `group.*`.
+    fn known_names(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for key in self.known.iter().filter(|key| **key != "connector") {
+            let group = key.split_once('.').map(|(group, _)| group);
+            let several = group.is_some_and(|group| {
+                let in_group =
+                    |other: &&&str| other.split_once('.').is_some_and(|(head, _)| head == group);
+                key.ends_with('.') || self.known.iter().filter(in_group).count() > 1
+            });
+            let name = match group {
+                Some(group) if several => format!("{group}.*"),
+                _ => (*key).to_owned(),
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        list_names(names.iter().map(String::as_str))
     }
 
     fn suggestion(&self, wrote: &str) -> Option<String> {

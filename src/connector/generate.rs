@@ -108,7 +108,7 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
                     "column `{}` must be a BIGINT, not {}",
                     column.name, column.sql_type
                 );
-                options.fault(Diagnostic::new(declared.columns_span, message));
+                options.fault(Diagnostic::new(declared.place(&column.name), message));
             }
             None => {
                 let (name, sql_type) = (&column.name, &column.sql_type);
@@ -116,7 +116,7 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
                 let help = format!(
                     "declare `n BIGINT` (the row's number) and write `{name} {sql_type} AS (expression over n)`"
                 );
-                options.fault(Diagnostic::new(declared.columns_span, message).help(help));
+                options.fault(Diagnostic::new(declared.place(name), message).help(help));
             }
         }
     }

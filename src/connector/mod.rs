@@ -76,6 +76,16 @@ pub struct Declared {
     pub params: Vec<Column>,
     /// The column list, for second labels.
     pub columns_span: Span,
+    /// The place of the name of each column and param.
+    pub places: Vec<(String, Span)>,
+}
+
+impl Declared {
+    /// Returns the place of a column's or param's name, or of the whole list if it is not in it.
+    pub fn place(&self, name: &str) -> Span {
+        let found = self.places.iter().find(|(known, _)| known == name);
+        found.map_or(self.columns_span, |(_, span)| *span)
+    }
 }
 
 /// When the runtime calls [`SourceReader::read`].

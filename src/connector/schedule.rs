@@ -65,9 +65,9 @@ pub fn take(options: &mut Options<'_>) -> Option<(Schedule, Overlap)> {
             return None;
         }
         (None, None) => {
-            let message = "neither `schedule` nor `interval` is given: when should it be polled?";
+            let message = "neither `schedule` nor `interval` is given";
             let fault = Diagnostic::new(options.span(), message)
-                .label("in this option list")
+                .label("this is polled")
                 .help("add `schedule = '*/5 * * * *'` (cron) or `interval = '10s'`");
             options.fault(fault);
             return None;

@@ -86,6 +86,7 @@ fn declared(columns: &[(&str, DataType)], columns_span: Span) -> Declared {
         columns,
         params: Vec::new(),
         columns_span,
+        places: Vec::new(),
     }
 }
 

@@ -153,6 +153,8 @@ fn refuse_foreign(options: &mut Options<'_>, kind: Option<Kind>, type_given: boo
             .iter()
             .filter(|(_, kind)| kinds.contains(kind))
             .map(|(name, _)| *name);
+        let names: Vec<&str> = names.collect();
+        let one = names.first().copied().unwrap_or_default();
         let names = crate::diagnostic::list_names(names);
         let fault = match kind.and_then(|kind| KINDS.iter().find(|(_, known)| *known == kind)) {
             Some((chosen, _)) => Diagnostic::new(
@@ -162,8 +164,12 @@ fn refuse_foreign(options: &mut Options<'_>, kind: Option<Kind>, type_given: boo
             .help(format!("it is an option of {names}")),
             // A wrong `auth.type` is a fault of its own.
             None if type_given => continue,
-            None => Diagnostic::new(span, format!("`{key}` needs an `auth.type`"))
-                .help(format!("add `auth.type = '…'`: {names}")),
+            None => Diagnostic::new(span, format!("`{key}` needs an `auth.type`")).help(
+                match kinds.len() {
+                    1 => format!("add `auth.type = '{one}'`"),
+                    _ => format!("add `auth.type = '…'`, one of {names}"),
+                },
+            ),
         };
         options.fault(fault);
     }
@@ -222,8 +228,9 @@ fn take_api_key(options: &mut Options<'_>, mask: &mut Mask) -> Option<Auth> {
             );
         }
         (None, None) => {
+            let place = options.value_span("auth.type");
             let fault = Diagnostic::new(
-                options.span(),
+                place.unwrap_or_else(|| options.span()),
                 "`auth.type = 'api-key'` does not say where the key goes",
             );
             options

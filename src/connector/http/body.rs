@@ -89,7 +89,14 @@ impl Body {
                 continue;
             };
             if let Err(message) = root.insert(path, value) {
-                options.fault(Diagnostic::new(*key, format!("`json.{path}` {message}")));
+                let fault = Diagnostic::new(*key, format!("`json.{path}` {message}"));
+                let other = fields.iter().find(|(other, place, _)| {
+                    place != key && (inside(other, path) || inside(path, other))
+                });
+                options.fault(match other {
+                    Some((_, place, _)) => fault.also(*place, "the other option"),
+                    None => fault,
+                });
             }
         }
         Some((Self::Json(root), json_key?))
@@ -176,6 +183,12 @@ fn ends_in_string(literal: &str, mut in_string: bool) -> bool {
         }
     }
     in_string
+}
+
+/// Says whether a dotted path is another one or goes on from it.
+fn inside(path: &str, outer: &str) -> bool {
+    let rest = path.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl JsonTemplate {

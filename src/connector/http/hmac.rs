@@ -245,7 +245,8 @@ fn take_target(options: &mut Options<'_>, mask: &mut Mask) -> Option<Target> {
         }
         (None, None) => {
             let message = "`auth.type = 'hmac-sha256'` does not say where the signature goes";
-            let fault = Diagnostic::new(options.span(), message);
+            let place = options.value_span("auth.type");
+            let fault = Diagnostic::new(place.unwrap_or_else(|| options.span()), message);
             options.fault(fault.help("add `auth.header = '…'` or `auth.signature_param = '…'`"));
         }
         _ => {}
@@ -332,8 +333,13 @@ fn parse_parts(text: &str) -> Result<Vec<Part>, (usize, usize)> {
 }
 
 fn unknown_part(text: &Text, start: usize, end: usize) -> Diagnostic {
-    let names = PARTS.iter().map(|(name, _)| format!("{{{name}}}"));
-    let names = names.collect::<Vec<_>>().join(", ");
-    Diagnostic::new(text.part(start, end), "nothing of a request has that name")
-        .help(format!("known are {names}"))
+    let names: Vec<String> = (PARTS.iter())
+        .map(|(name, _)| format!("{{{name}}}"))
+        .collect();
+    let names = || names.iter().map(String::as_str);
+    let wrote = text.expose().get(start..end).unwrap_or("");
+    let known = crate::diagnostic::list_names(names());
+    Diagnostic::new(text.part(start, end), "no part of a request has that name")
+        .label(format!("expected one of {known}"))
+        .suggest(wrote, names())
 }

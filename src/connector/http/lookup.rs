@@ -43,8 +43,7 @@ pub(super) fn lookup(
     for (index, param) in declared.params.iter().enumerate() {
         if !used.contains(&index) {
             let message = format!("param `${}` is used in no request option", param.name);
-            let fault = Diagnostic::new(options.span(), message)
-                .also(declared.columns_span, "declared here");
+            let fault = Diagnostic::new(declared.place(&param.name), message);
             options.fault(fault.help(format!(
                 "write `${}` in `url`, `params.*`, `json.*` or `body`",
                 param.name

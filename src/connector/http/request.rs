@@ -16,7 +16,7 @@ use super::encoding::percent;
 use super::shown::Mask;
 use super::template::Template;
 use crate::batch::Column;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::options::{Options, Text};
 use crate::secret::Secret;
 
@@ -306,10 +306,13 @@ fn take_headers(
             continue;
         }
         if headers.iter().any(|(known, _)| *known == header) {
-            options.fault(Diagnostic::new(
-                key,
-                format!("header `{name}` is given twice"),
-            ));
+            let fault = Diagnostic::new(key, format!("header `{name}` is given twice"));
+            let first = options.key_span_any_case(&format!("headers.{name}"));
+            let first = first.filter(|first| *first != key);
+            options.fault(match first {
+                Some(first) => fault.also(first, "first given here"),
+                None => fault,
+            });
             continue;
         }
         if text.secret || header == header::AUTHORIZATION {
@@ -401,8 +404,10 @@ struct UrlTemplate {
 impl UrlTemplate {
     fn of_option(text: &Text, declared: &[Column]) -> Result<Self, Vec<Diagnostic>> {
         let template = Template::of_option(text, declared)?;
-        let fault =
-            |message: &str, help: &str| vec![Diagnostic::new(text.span, message).help(help)];
+        let fault_at = |place: Span, message: &str, help: &str| {
+            vec![Diagnostic::new(place, message).help(help)]
+        };
+        let fault = |message: &str, help: &str| fault_at(text.span, message, help);
         let source = text.expose();
         let authority = source.find("://").map_or(0, |at| at + 3);
         let authority_end = source[authority..]
@@ -411,7 +416,12 @@ impl UrlTemplate {
         let head = Template::parse(&source[..authority_end], declared);
         if !text.secret && head.is_ok_and(|head| head.params().next().is_some()) {
             let message = "a param cannot stand in the scheme or host of a URL";
-            return Err(fault(
+            let param = source.find('$').unwrap_or(0);
+            let rest = source.get(param + 1..).unwrap_or("");
+            let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let end = param + 1 + length.unwrap_or(rest.len());
+            return Err(fault_at(
+                text.part(param, end),
                 message,
                 "a row would decide who gets the request; write the host out",
             ));
@@ -425,16 +435,27 @@ impl UrlTemplate {
                 return Err(fault(&message, "write `http://…` or `https://…`"));
             }
             Err(error) => {
-                let message = format!("`{}` is not a URL: {error}", text.shown());
+                let why = match error {
+                    url::ParseError::RelativeUrlWithoutBase => String::new(),
+                    error => format!(": {error}"),
+                };
+                let message = format!("`{}` is not a URL{why}", text.shown());
                 return Err(fault(&message, "write `http://…` or `https://…`"));
             }
         };
         if !sample.username().is_empty() || sample.password().is_some() {
             let message = "credentials in a URL are not sent";
-            return Err(fault(message, "use `auth.type = 'basic'` with a secret"));
+            let end = source[..authority_end].rfind('@').unwrap_or(authority_end);
+            return Err(fault_at(
+                text.part(authority, end),
+                message,
+                "use `auth.type = 'basic'` with a secret",
+            ));
         }
         if sample.fragment().is_some() {
-            return Err(fault(
+            let hash = source.find('#').unwrap_or(source.len());
+            return Err(fault_at(
+                text.part(hash, source.len()),
                 "the part of a URL after `#` is never sent",
                 "leave it out",
             ));

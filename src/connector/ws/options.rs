@@ -327,7 +327,11 @@ fn check_url(options: &mut Options<'_>, url: &Text, pieces: &[UrlPiece]) -> Opti
         }
         Some(parsed) if parsed.authority().contains(VALUE) => {
             let message = "a `$column` cannot be part of the host";
-            Diagnostic::new(url.span, message).label("expected it in the path or the query")
+            let text = url.expose();
+            let start = text.find('$').unwrap_or(0);
+            let length = name_length(text.get(start + 1..).unwrap_or(""));
+            Diagnostic::new(url.part(start, start + 1 + length), message)
+                .label("expected it in the path or the query")
         }
         Some(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             Diagnostic::new(url.span, "credentials in a URL are not sent")

@@ -29,6 +29,7 @@ pub fn lookup(with: &str) -> Result<Box<dyn LookupConnector>, String> {
                 column("n", DataType::Int64),
             ],
             columns_span: options.span(),
+            places: Vec::new(),
         };
         LOOKUP_HTTP.lookup.unwrap()(options, &declared)
     })
