@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
@@ -90,7 +90,7 @@ impl Graph {
 /// Returns one diagnostic per cycle, naming it entity by entity.
 pub fn cycle_faults(catalog: &Catalog, graph: &Graph) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
-    for component in tarjan_scc(&graph.graph) {
+    for component in kosaraju_scc(&graph.graph) {
         let first = component
             .iter()
             .min()
@@ -116,7 +116,8 @@ pub fn cycle_faults(catalog: &Catalog, graph: &Graph) -> Vec<Diagnostic> {
             fault = Some(match fault {
                 None => Diagnostic::new(span, &message),
                 Some(fault) => {
-                    let text = format!("`{}` reads it here", graph.names[node.index()]);
+                    let name = |node: NodeIndex| &graph.names[node.index()];
+                    let text = format!("`{}` reads `{}` here", name(*node), name(read));
                     Diagnostic::also(fault, span, text)
                 }
             });

@@ -9,6 +9,7 @@ mod secrets;
 pub use graph::{Graph, cycle_faults};
 pub use secrets::resolve_secrets;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -43,6 +44,8 @@ impl Entity {
 pub struct Catalog {
     entities: IndexMap<String, Entity>,
     pub commands: Vec<Statement>,
+    /// The names of statements that could not be read, in lower case: whoever uses one is not blamed.
+    broken: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -68,6 +71,7 @@ impl Catalog {
     ) {
         let parsed = parse_file(sources, file);
         faults.extend(parsed.faults);
+        self.broken.extend(parsed.broken.iter().map(Ident::key));
         for statement in parsed.statements {
             self.add(sources, statement, origin, faults);
         }
@@ -115,6 +119,16 @@ impl Catalog {
     /// Returns the entity of that name, compared without regard to case.
     pub fn get(&self, name: &str) -> Option<&Entity> {
         self.entities.get(&name.to_lowercase())
+    }
+
+    /// Says whether a statement that defines this name is there but could not be read.
+    pub fn is_broken(&self, name: &str) -> bool {
+        self.broken.contains(&name.to_lowercase())
+    }
+
+    /// Returns the names of the statements that could not be read, in lower case.
+    pub fn broken_names(&self) -> impl Iterator<Item = &str> {
+        self.broken.iter().map(String::as_str)
     }
 
     pub fn entities(&self) -> impl Iterator<Item = &Entity> {

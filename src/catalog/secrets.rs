@@ -25,6 +25,10 @@ pub fn resolve_secrets(
     faults: &mut Vec<Diagnostic>,
 ) -> Secrets {
     let mut secrets = Secrets::default();
+    // A placeholder keeps the options that use a faulty secret from failing too.
+    for name in catalog.broken_names() {
+        secrets.insert(name, Secret::new(""));
+    }
     for entity in catalog.entities() {
         let Definition::Secret { options, value } = &entity.create.definition else {
             continue;
@@ -36,7 +40,13 @@ pub fn resolve_secrets(
             ("env", Backend::Env),
             ("file", Backend::File),
         ];
-        let backend = options.one_of("backend", &choices).unwrap_or(Backend::Meta);
+        let backend = match options.key_span("backend") {
+            Some(_) => options.one_of("backend", &choices),
+            None => {
+                options.missing("backend");
+                None
+            }
+        };
         let before = faults.len();
         faults.extend(options.finish());
         let text = match &value.kind {
@@ -49,10 +59,10 @@ pub fn resolve_secrets(
             )),
         };
         let resolved = text.and_then(|text| {
-            resolve(backend, &text, environment)
+            // Without a backend there is a fault already, and the value is not needed.
+            resolve(backend.unwrap_or(Backend::Meta), &text, environment)
                 .map_err(|message| Box::new(Diagnostic::new(value.span, message)))
         });
-        // A placeholder keeps the options that use the secret from failing too.
         let secret = match resolved {
             Ok(secret) => secret,
             Err(fault) => {

@@ -11,6 +11,8 @@ pub struct SqlFault {
     pub place: Option<(usize, usize)>,
     /// The name DuckDB did not find.
     pub name: Option<String>,
+    /// What to do about it, where that follows from the kind of fault.
+    pub help: Option<String>,
     /// Near names, best first.
     pub candidates: Box<[String]>,
     /// True if the text is no SQL at all, as opposed to naming something that does not exist.
@@ -37,6 +39,7 @@ impl SqlFault {
             Some(object) => Self::of_json(&object),
             None => Self {
                 message: tidy(text),
+                help: None,
                 place: None,
                 name: None,
                 candidates: Box::default(),
@@ -62,8 +65,10 @@ impl SqlFault {
                 .filter(|name| !name.is_empty() && !name.contains('('))
                 .collect()
         });
+        let (message, help) = reword(object, message.unwrap_or("unknown error"));
         Self {
-            message: tidy(message.unwrap_or("unknown error")),
+            message,
+            help,
             place,
             name: field("name").map(str::to_owned),
             candidates,
@@ -94,6 +99,64 @@ impl SqlFault {
             .and_then(|(start, length)| Some((start.checked_sub(offset)?, length)));
         self
     }
+}
+
+/// Says in our words what DuckDB found, and what to do about it where that is known.
+fn reword(object: &Value, message: &str) -> (String, Option<String>) {
+    let field = |name: &str| object.get(name).and_then(Value::as_str);
+    let name = field("name").unwrap_or("");
+    let quoted = |prefix: &str| {
+        let rest = message.strip_prefix(prefix)?;
+        rest.get(1..)?.split(&rest[..1]).next()
+    };
+    match field("error_subtype") {
+        Some("MISSING_ENTRY") => {
+            let kind = match field("type").unwrap_or("") {
+                "Table" => "relation".to_owned(),
+                "Scalar Function" | "Aggregate Function" => "function".to_owned(),
+                other => other.to_lowercase(),
+            };
+            return (format!("{kind} `{name}` does not exist"), None);
+        }
+        Some("COLUMN_NOT_FOUND") => return (format!("column `{name}` does not exist"), None),
+        _ => {}
+    }
+    let casts = || Some("convert an argument: `CAST(x AS TYPE)` or `x::TYPE`".to_owned());
+    if let Some(call) = quoted("No function matches the given name and argument types ") {
+        return (format!("no function matches `{call}`"), casts());
+    }
+    if let Some(call) = quoted("Could not choose a best candidate function for the function call ")
+    {
+        return (format!("several functions match `{call}`"), casts());
+    }
+    if let Some(column) = quoted("Ambiguous reference to column name ") {
+        let names = message.split_once("(use: ").map(|(_, names)| {
+            let names = names
+                .trim_end_matches(')')
+                .replace('"', "")
+                .replace('\'', "`");
+            format!("write {names}")
+        });
+        return (format!("column `{column}` is ambiguous"), names);
+    }
+    if message.contains("must appear in the GROUP BY clause")
+        && let Some(column) = quoted("column ")
+    {
+        let help = format!("add it to GROUP BY, or write `any_value({column})`");
+        return (
+            format!("column `{column}` is neither grouped nor aggregated"),
+            Some(help),
+        );
+    }
+    if let Some(path) = quoted("Cannot access file ") {
+        let help = "only connectors reach files and the network".to_owned();
+        return (format!("`{path}` cannot be read by SQL"), Some(help));
+    }
+    if message.starts_with("Values were not provided for the following parameters") {
+        let help = "a query takes no parameters: write the value".to_owned();
+        return ("found a parameter, expected a value".to_owned(), Some(help));
+    }
+    (tidy(message), None)
 }
 
 /// Brings DuckDB's wording into ours: first line only, lower case first letter, no full stop.

@@ -73,6 +73,8 @@ impl Database {
 ///
 /// DuckDB from its crate has no ICU extension, so `now()` and its kin, which give a time zone's time,
 /// cannot be cast. The macros shadow them with their UTC meaning.
+/// `errors_as_json` is a connection's own setting: set globally, later sessions have it too, which cannot
+/// set it themselves once the configuration is locked.
 fn seal() -> String {
     let macros = [
         "now() AS get_current_timestamp()::TIMESTAMP",
@@ -92,7 +94,7 @@ fn seal() -> String {
     sql.push_str(
         "SET allow_persistent_secrets = false;\n\
          SET preserve_insertion_order = true;\n\
-         SET errors_as_json = true;\n\
+         SET GLOBAL errors_as_json = true;\n\
          SET enable_external_access = false;\n\
          SET lock_configuration = true;\n",
     );

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
+use super::columns::TRIGGER_FUNCTIONS;
 use crate::batch::Schema;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::syntax::Query;
+use crate::engine::syntax::{Query, Read, place_of};
 use crate::engine::{Database, Session, SqlFault};
 use crate::sql::{SqlText, quote_ident};
 
@@ -114,13 +115,37 @@ impl Binder {
         let mut seen = HashSet::new();
         for (name, _) in &columns {
             if !seen.insert(name.to_lowercase()) {
-                let message = format!("the query gives two columns named `{name}`");
-                let fault = Diagnostic::new(first_word(query), message)
-                    .help(format!("rename one of them: `… AS {name}_2`"));
-                return Err(Box::new(fault));
+                return Err(Box::new(self.two_columns(query, &columns, name)));
             }
         }
         Ok(columns)
+    }
+
+    /// Makes the fault for two columns of one name, at their expressions where each column has its own.
+    fn two_columns(&self, query: &SqlText, columns: &[(String, String)], name: &str) -> Diagnostic {
+        let message = format!("the query gives two columns named `{name}`");
+        let help = format!("rename one of them: `… AS {name}_2`");
+        let parsed = self.session.parse(&[query.text.as_str()]).ok();
+        let parsed = parsed.and_then(|mut parsed| parsed.pop()?.ok());
+        let tree = parsed.and_then(|query| query.tree).unwrap_or_default();
+        let selected = tree["select_list"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        let mut places = (columns.iter().zip(selected))
+            .filter(|((column, _), _)| column.eq_ignore_ascii_case(name))
+            .filter_map(|(_, expression)| place_of(expression));
+        match (
+            selected.len() == columns.len(),
+            places.next(),
+            places.next(),
+        ) {
+            (true, Some(first), Some(second)) => {
+                Diagnostic::new(place_in(query, second.0, second.1), message)
+                    .also(place_in(query, first.0, first.1), "the first is here")
+                    .help(help)
+            }
+            _ => Diagnostic::new(first_word(query), message).help(help),
+        }
     }
 
     /// Returns the Arrow schema of a query that has been bound.
@@ -150,6 +175,18 @@ impl Binder {
     }
 }
 
+/// Returns the place of some bytes of a query; of the whole of it where it does not stand in the source as
+/// it is (a variable was replaced, or the text is ours).
+pub fn place_in(query: &SqlText, start: usize, length: usize) -> Span {
+    if query.span.end - query.span.start != query.text.len() {
+        return query.span;
+    }
+    let boundary = |at: usize| query.text.floor_char_boundary(at);
+    let start = boundary(start);
+    let end = boundary(start.saturating_add(length)).max(start);
+    query.span.part(start, end)
+}
+
 /// Returns the span of a query's first word, for faults of the query as a whole.
 pub fn first_word(query: &SqlText) -> Span {
     let length = query
@@ -157,58 +194,77 @@ pub fn first_word(query: &SqlText) -> Span {
         .find(|c: char| !c.is_alphanumeric())
         .filter(|length| *length > 0)
         .unwrap_or(1);
-    query.span.part(0, length)
+    place_in(query, 0, length)
+}
+
+/// Returns the place where a query names a relation.
+pub fn read_place(query: &SqlText, read: &Read) -> Span {
+    match read.place {
+        Some((start, length)) => {
+            // DuckDB's length covers an alias too; the name is its first word.
+            let rest = query.text.get(start..).unwrap_or("");
+            let quote = usize::from(rest.starts_with('"'));
+            let name = rest.get(quote..quote + read.name.len());
+            let named = name.is_some_and(|name| name.eq_ignore_ascii_case(&read.name));
+            let length = if named {
+                read.name.len() + 2 * quote
+            } else {
+                length
+            };
+            place_in(query, start, length)
+        }
+        None => first_word(query),
+    }
 }
 
 /// Turns a fault of DuckDB into a diagnostic at its place in the query.
 pub fn query_fault(fault: SqlFault, query: &SqlText, catalog: &Catalog) -> Diagnostic {
     let span = match fault.place {
-        Some((start, length)) => {
-            let start = query.text.floor_char_boundary(start);
-            let end = query.text.floor_char_boundary(start + length.max(1));
-            query.span.part(start, end.max(start))
+        Some(place) => {
+            let (start, length) = narrowed(place, query, &fault);
+            place_in(query, start, length.max(1))
         }
         None => first_word(query),
     };
-    let span = narrowed(span, query, fault.name.as_deref());
-    let relation = fault.message.starts_with("table with name");
-    let diagnostic = match (&fault.name, relation) {
-        (Some(name), true) => {
-            let diagnostic = Diagnostic::new(span, format!("relation `{name}` does not exist"));
-            return diagnostic.suggest(name, catalog.readable_names());
-        }
-        _ => Diagnostic::new(span, with_backticks(&fault.message)),
+    let diagnostic = Diagnostic::new(span, with_backticks(&fault.message));
+    let Some(name) = &fault.name else {
+        return match fault.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        };
     };
-    match &*fault.candidates {
-        [] => diagnostic,
-        [first, ..] => match &fault.name {
-            Some(name) => {
-                let near =
-                    crate::diagnostic::nearest(name, fault.candidates.iter().map(String::as_str));
-                diagnostic.help(format!("did you mean `{}`?", near.unwrap_or(first)))
-            }
-            None => diagnostic.help(format!("did you mean `{first}`?")),
-        },
+    if fault.message.starts_with("relation `") {
+        return diagnostic.suggest(name, catalog.readable_names());
     }
+    if TRIGGER_FUNCTIONS.contains(&name.to_lowercase().as_str()) {
+        return diagnostic.help("it is for generated columns: `c TIMESTAMP AS (TRIGGER_TIME())`");
+    }
+    let candidates = || fault.candidates.iter().map(String::as_str);
+    let diagnostic = match fault.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic.suggest(name, candidates()),
+    };
+    let is_column = fault.message.starts_with("column `");
+    if diagnostic.help.is_none() && is_column && !fault.candidates.is_empty() {
+        let names = crate::diagnostic::list_names(candidates());
+        return diagnostic.help(match fault.candidates.len() {
+            1 => format!("the nearest name is {names}"),
+            _ => format!("the nearest names are {names}"),
+        });
+    }
+    diagnostic
 }
 
-/// Narrows a span that covers a call or a qualified name to the name that was not found.
-fn narrowed(span: Span, query: &SqlText, name: Option<&str>) -> Span {
-    let start = span.start - query.span.start;
-    let text = &query.text[start..span.end - query.span.start];
-    match name.and_then(|name| {
-        text.to_lowercase()
-            .find(&name.to_lowercase())
-            .map(|at| (at, name))
-    }) {
-        Some((at, name)) if text.is_char_boundary(at) && text.is_char_boundary(at + name.len()) => {
-            Span {
-                start: span.start + at,
-                end: span.start + at + name.len(),
-                ..span
-            }
-        }
-        _ => span,
+/// Narrows a place that covers a call or a qualified name to the name that was not found.
+fn narrowed((start, length): (usize, usize), query: &SqlText, fault: &SqlFault) -> (usize, usize) {
+    let whole = (start, length);
+    let end = start.saturating_add(length).min(query.text.len());
+    let (Some(name), Some(text)) = (&fault.name, query.text.get(start..end)) else {
+        return whole;
+    };
+    match text.to_ascii_lowercase().find(&name.to_ascii_lowercase()) {
+        Some(at) if fault.message.ends_with("does not exist") => (start + at, name.len()),
+        _ => whole,
     }
 }
 

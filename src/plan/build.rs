@@ -4,25 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::bind::Binder;
+use super::bind::{Binder, read_place};
 use super::columns::Types;
-use super::connect::{Settings, connector_of};
-use super::feed::{Feed, Input};
-use super::node::{DerivedPlan, LookupPlan, Maintenance, Node, Plan, SinkPlan, Work};
-use super::{lookup, relation};
-use crate::batch::Schema;
+use super::connect::Settings;
+use super::feed::Feed;
+use super::node::{LookupPlan, Node, Plan, Work};
+use super::relation;
 use crate::catalog::{Catalog, ERRORS, Entity, Graph, cycle_faults, resolve_secrets};
-use crate::connector::Changes;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
-use crate::engine::{Layout, Stored, shape};
 use crate::options::Environment;
-use crate::sql::{
-    Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, StatementKind,
-    quote_ident,
-};
+use crate::sql::{Definition, EntityKind, Ident, OptionValueKind, SinkInput, SqlText};
 
 /// What checking a catalog came to: a plan, or faults.
 pub struct Checked {
@@ -60,38 +53,7 @@ pub fn check(
     let reads = builder.parse_queries()?;
     let graph = Graph::new(catalog, &reads);
     builder.faults.extend(cycle_faults(catalog, &graph));
-    let entities: Vec<&Entity> = catalog.entities().collect();
-    let mut nodes = Vec::new();
-    for index in graph.order() {
-        let entity = entities[index];
-        let names = graph.reads(index);
-        if names
-            .iter()
-            .any(|read| builder.broken.contains(&entities[*read].name().key()))
-        {
-            builder.broken.insert(entity.name().key());
-            continue;
-        }
-        let before = builder.faults.len();
-        let node = builder.entity(entity);
-        match node {
-            Some((columns, work)) if builder.faults.len() == before => nodes.push(Arc::new(Node {
-                name: entity.name().name.clone(),
-                kind: entity.kind(),
-                definition: entity.text.clone(),
-                origin: entity.origin.clone(),
-                reads: names
-                    .iter()
-                    .map(|read| entities[*read].name().name.clone())
-                    .collect(),
-                columns,
-                work,
-            })),
-            _ => {
-                builder.broken.insert(entity.name().key());
-            }
-        }
-    }
+    let nodes = builder.nodes(&graph);
     builder.commands();
     let mut faults = builder.faults;
     faults.sort_by_key(|fault| fault.span);
@@ -104,33 +66,73 @@ pub fn check(
 }
 
 /// What is known of a bound relation that a query may read.
-enum Known {
+pub(super) enum Known {
     /// A relation with rows of its own.
     Kept(Stored),
     View(ViewInfo),
     Lookup(Arc<LookupPlan>),
 }
 
+/// A bound query with all it reads.
 #[derive(Clone)]
-struct ViewInfo {
-    feed: Feed,
-    linear: Result<(), String>,
+pub(super) struct ViewInfo {
+    pub feed: Feed,
+    /// Why it is not linear, if it is not.
+    pub linear: Result<(), String>,
 }
 
-struct Builder<'a> {
-    catalog: &'a Catalog,
-    binder: &'a Binder,
-    settings: Settings<'a>,
+/// What checking one catalog needs and finds; the sibling modules add what they check to it.
+pub(super) struct Builder<'a> {
+    pub catalog: &'a Catalog,
+    pub binder: &'a Binder,
+    pub settings: Settings<'a>,
     types: Types,
     /// The parsed query of each entity that has one, by key.
-    queries: HashMap<String, (SqlText, Query)>,
-    known: HashMap<String, Known>,
+    pub queries: HashMap<String, (SqlText, Query)>,
+    pub known: HashMap<String, Known>,
     /// Entities with faults; what reads them is not checked, it would only repeat them.
-    broken: HashSet<String>,
-    faults: Vec<Diagnostic>,
+    pub broken: HashSet<String>,
+    pub faults: Vec<Diagnostic>,
 }
 
 impl Builder<'_> {
+    /// Checks the entities in an order in which each comes after all it reads.
+    fn nodes(&mut self, graph: &Graph) -> Vec<Arc<Node>> {
+        let entities: Vec<&Entity> = self.catalog.entities().collect();
+        let mut nodes = Vec::new();
+        for index in graph.order() {
+            let entity = entities[index];
+            let key = entity.name().key();
+            let reads: Vec<&str> = (graph.reads(index).into_iter())
+                .map(|read| entities[read].name().name.as_str())
+                .collect();
+            let reads_broken =
+                (reads.iter()).any(|name| self.broken.contains(&name.to_lowercase()));
+            if reads_broken || self.broken.contains(&key) {
+                self.broken.insert(key);
+                continue;
+            }
+            let before = self.faults.len();
+            match self.entity(entity) {
+                Some((columns, work)) if self.faults.len() == before => {
+                    nodes.push(Arc::new(Node {
+                        name: entity.name().name.clone(),
+                        kind: entity.kind(),
+                        definition: entity.text.clone(),
+                        origin: entity.origin.clone(),
+                        reads: reads.into_iter().map(str::to_owned).collect(),
+                        columns,
+                        work,
+                    }))
+                }
+                _ => {
+                    self.broken.insert(key);
+                }
+            }
+        }
+        nodes
+    }
+
     /// Parses all queries at once and returns what each entity reads.
     fn parse_queries(&mut self) -> anyhow::Result<Vec<Vec<(String, Span)>>> {
         let owners: Vec<(String, SqlText)> = (self.catalog.entities())
@@ -164,7 +166,7 @@ impl Builder<'_> {
         let mut reads: Vec<(String, Span)> = Vec::new();
         if let Some((text, query)) = self.queries.get(&entity.name().key()) {
             for read in &query.reads {
-                reads.push((read.name.clone(), read_span(text, read)));
+                reads.push((read.name.clone(), read_place(text, read)));
             }
         }
         if let Definition::Sink {
@@ -177,40 +179,41 @@ impl Builder<'_> {
         reads
     }
 
-    /// Says whether every relation that a query names is one it may read.
-    fn check_reads(&mut self, text: &SqlText, reads: &[Read]) -> bool {
-        let before = self.faults.len();
+    /// Says whether every relation that a query names is one it may read and that could be read.
+    pub(super) fn check_reads(&mut self, text: &SqlText, reads: &[Read]) -> bool {
+        let mut readable = true;
         for read in reads {
-            let span = read_span(text, read);
+            let span = read_place(text, read);
             if read.qualified {
                 let message = format!("`{}` is named with a schema", read.name);
                 self.faults.push(
                     Diagnostic::new(span, message).help("entities of a pipeline are named alone"),
                 );
+                readable = false;
             } else {
-                self.check_readable(&read.name, span);
+                readable &= self.check_readable(&read.name, span);
             }
         }
-        self.faults.len() == before
+        readable
     }
 
-    fn check_readable(&mut self, name: &str, span: Span) {
+    /// Says whether a name can be read; notes a fault unless that of its own definition says why not.
+    pub(super) fn check_readable(&mut self, name: &str, span: Span) -> bool {
         if name.eq_ignore_ascii_case(ERRORS) {
-            return;
+            return true;
         }
-        match self.catalog.get(name) {
-            None => {
-                let fault = Diagnostic::new(span, format!("relation `{name}` does not exist"))
-                    .suggest(name, self.catalog.readable_names());
-                self.faults.push(fault);
-            }
+        let fault = match self.catalog.get(name) {
+            None if self.catalog.is_broken(name) => return false,
+            None => Diagnostic::new(span, format!("relation `{name}` does not exist"))
+                .suggest(name, self.catalog.readable_names()),
             Some(entity) if matches!(entity.kind(), EntityKind::Sink | EntityKind::Secret) => {
                 let message = format!("`{name}` is a {}, it has no rows", entity.kind().words());
-                let fault = Diagnostic::new(span, message).also(entity.name().span, "defined here");
-                self.faults.push(fault);
+                Diagnostic::new(span, message).also(entity.name().span, "defined here")
             }
-            Some(_) => {}
-        }
+            Some(_) => return true,
+        };
+        self.faults.push(fault);
+        false
     }
 
     fn entity(&mut self, entity: &Entity) -> Option<(Vec<(String, String)>, Work)> {
@@ -292,7 +295,7 @@ impl Builder<'_> {
         }
     }
 
-    fn keep(&mut self, name: &Ident, stored: Stored) {
+    pub(super) fn keep(&mut self, name: &Ident, stored: Stored) {
         self.known.insert(name.key(), Known::Kept(stored));
     }
 
@@ -301,10 +304,9 @@ impl Builder<'_> {
         let Some(start) = plan.connector.start_query() else {
             return;
         };
-        let text = SqlText {
-            text: start.text.expose().to_owned(),
-            span: start.text.span,
-        };
+        let text = start.text.expose().to_owned();
+        let span = start.text.part(0, text.len());
+        let text = SqlText { text, span };
         match self.binder.describe(self.catalog, &text) {
             Err(fault) => self.faults.push(*fault),
             Ok(columns) => {
@@ -321,402 +323,6 @@ impl Builder<'_> {
                 }
             }
         }
-    }
-
-    fn view(&mut self, name: &Ident, query: &SqlText) -> Option<(Vec<(String, String)>, Work)> {
-        let columns = self.add_view(name, query)?;
-        let info = self.feed(name, query)?;
-        if info.feed.lookups.is_empty() {
-            self.known.insert(name.key(), Known::View(info));
-            return Some((
-                columns,
-                Work::View {
-                    query: query.text.clone(),
-                },
-            ));
-        }
-        let stored = Stored {
-            name: name.name.clone(),
-            columns: columns.clone(),
-            layout: Layout::Passing,
-            visible: true,
-        };
-        let plan = self.derived(name, query, info, stored)?;
-        self.keep(name, plan.stored.clone());
-        Some((columns, Work::Derived(plan)))
-    }
-
-    fn materialized(
-        &mut self,
-        name: &Ident,
-        query: &SqlText,
-    ) -> Option<(Vec<(String, String)>, Work)> {
-        let columns = self.add_view(name, query)?;
-        let info = self.feed(name, query)?;
-        let stored = Stored {
-            name: name.name.clone(),
-            columns: columns.clone(),
-            layout: kept_layout(&info),
-            visible: true,
-        };
-        let plan = self.derived(name, query, info, stored)?;
-        self.keep(name, plan.stored.clone());
-        Some((columns, Work::Derived(plan)))
-    }
-
-    fn add_view(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
-        match self.binder.add_view(self.catalog, &name.name, query) {
-            Ok(columns) => Some(columns),
-            Err(fault) => {
-                self.faults.push(*fault);
-                None
-            }
-        }
-    }
-
-    fn derived(
-        &mut self,
-        name: &Ident,
-        query: &SqlText,
-        info: ViewInfo,
-        stored: Stored,
-    ) -> Option<DerivedPlan> {
-        let asks = !info.feed.lookups.is_empty();
-        let maintenance = match info.linear {
-            Ok(()) => Maintenance::Linear,
-            Err(reason) => Maintenance::Recompute { reason },
-        };
-        if let (true, Maintenance::Recompute { reason }) = (asks, &maintenance) {
-            let message = format!("a lookup join is asked once per arriving row, but {reason}");
-            let fault = Diagnostic::new(super::bind::first_word(query), message)
-                .help("put the lookup join alone into a VIEW and read that");
-            self.faults.push(fault);
-            return None;
-        }
-        let changing = info
-            .feed
-            .inputs
-            .iter()
-            .find(|input| input.stored.layout == Layout::Changing);
-        if let (true, Some(input)) = (asks, changing) {
-            let message = format!(
-                "a lookup join over `{}`, whose rows change, is not built yet",
-                input.stored.name
-            );
-            let fault = Diagnostic::new(name.span, message)
-                .help("join a TABLE or SOURCE without a key instead");
-            self.faults.push(fault);
-            return None;
-        }
-        Some(DerivedPlan {
-            stored,
-            feed: info.feed,
-            maintenance,
-        })
-    }
-
-    fn sink(&mut self, name: &Ident, input: &SinkInput, list: &OptionList) -> Option<Work> {
-        let query = match input {
-            SinkInput::Query(query) => query.clone(),
-            SinkInput::Relation(relation) => {
-                let before = self.faults.len();
-                self.check_readable(&relation.name, relation.span);
-                if self.faults.len() > before {
-                    return None;
-                }
-                SqlText {
-                    text: format!("SELECT * FROM {}", quote_ident(&relation.name)),
-                    span: relation.span,
-                }
-            }
-        };
-        let columns = match self.binder.describe(self.catalog, &query) {
-            Ok(columns) => columns,
-            Err(fault) => {
-                self.faults.push(*fault);
-                return None;
-            }
-        };
-        if let SinkInput::Relation(_) = input {
-            let parsed = self
-                .binder
-                .parse(self.catalog, &[&query])
-                .ok()?
-                .pop()?
-                .ok()?;
-            self.queries.insert(name.key(), (query.clone(), parsed));
-        }
-        let info = self.feed(name, &query)?;
-        let schema = self.sink_schema(&query, &columns)?;
-        let (mut options, connector) = connector_of(&self.settings, list, &mut self.faults)?;
-        let snapshot = options.boolean("snapshot").unwrap_or(true);
-        let Some(make) = connector.sink else {
-            let message = format!("connector `{}` cannot be written to", connector.name);
-            self.faults
-                .push(Diagnostic::new(self.settings.connector_span(list), message));
-            return None;
-        };
-        let made = make(&mut options, &schema);
-        self.faults.extend(options.finish());
-        let connector: Arc<dyn crate::connector::SinkConnector> = Arc::from(made?);
-        let changing = info.linear.is_err() || kept_layout(&info) == Layout::Changing;
-        if let (true, Changes::Refused { advice }) = (changing, connector.changes()) {
-            let message = "this sink takes rows that only come, but those of its relation change";
-            self.faults
-                .push(Diagnostic::new(name.span, message).help(advice));
-            return None;
-        }
-        let (feed, result) = if info.linear.is_ok() && info.feed.lookups.is_empty() {
-            (info.feed, None)
-        } else {
-            let layout = if info.linear.is_ok() {
-                Layout::Passing
-            } else {
-                Layout::Changing
-            };
-            let stored = Stored {
-                name: format!("{} result", name.name),
-                columns,
-                layout,
-                visible: false,
-            };
-            let result = self.derived(name, &query, info, stored.clone())?;
-            (feed_of(stored), Some(result))
-        };
-        Some(Work::Sink(SinkPlan {
-            connector,
-            schema,
-            feed,
-            result,
-            snapshot,
-        }))
-    }
-
-    /// Returns the schema of a sink's rows, JSON columns marked as such.
-    fn sink_schema(&mut self, query: &SqlText, columns: &[(String, String)]) -> Option<Schema> {
-        match self.binder.schema(&query.text) {
-            Ok(schema) => Some(crate::batch::mark_json(&schema, columns)),
-            Err(error) => {
-                self.faults
-                    .push(Diagnostic::new(query.span, error.to_string()));
-                None
-            }
-        }
-    }
-
-    /// Puts a bound query together with the views and streams under it.
-    fn feed(&mut self, name: &Ident, query: &SqlText) -> Option<ViewInfo> {
-        let (_, parsed) = self.queries.get(&name.key())?;
-        let mut feed = Feed {
-            inputs: Vec::new(),
-            views: Vec::new(),
-            query: query.text.clone(),
-            lookups: Vec::new(),
-        };
-        let mut linear = Ok(());
-        let mut asks = false;
-        for read in &parsed.reads {
-            match self.known.get(&read.name.to_lowercase()) {
-                Some(Known::Kept(stored)) => add_input(&mut feed, stored),
-                Some(Known::View(view)) => {
-                    for input in &view.feed.inputs {
-                        add_input(&mut feed, &input.stored);
-                    }
-                    let inner = view.feed.views.iter().cloned();
-                    let entity = self
-                        .catalog
-                        .get(&read.name)
-                        .map_or(&read.name, |entity| &entity.name().name);
-                    for (name, text) in inner.chain([(entity.clone(), view.feed.query.clone())]) {
-                        if !feed.views.iter().any(|(other, _)| *other == name) {
-                            feed.views.push((name, text));
-                        }
-                    }
-                    if let (Ok(()), Err(reason)) = (&linear, &view.linear) {
-                        linear = Err(format!("of view `{}`: {reason}", read.name));
-                    }
-                }
-                Some(Known::Lookup(_)) => asks = true,
-                None => linear = Err(format!("it reads `{}`", read.name)),
-            }
-        }
-        let tree = parsed.tree.clone();
-        if linear.is_ok() {
-            linear = self.linear(tree.as_ref());
-        }
-        if asks {
-            self.ask(name, query, tree.as_ref(), &mut feed)?;
-        }
-        Some(ViewInfo { feed, linear })
-    }
-
-    fn linear(&self, tree: Option<&Value>) -> Result<(), String> {
-        let Some(tree) = tree else {
-            return Err("it is not a plain SELECT".to_owned());
-        };
-        shape::linear(tree, self.binder.aggregates(), &|name| match self
-            .known
-            .get(&name.to_lowercase())
-        {
-            Some(Known::Kept(_)) => true,
-            Some(Known::View(view)) => !view.feed.inputs.is_empty(),
-            _ => false,
-        })
-    }
-
-    fn ask(
-        &mut self,
-        name: &Ident,
-        query: &SqlText,
-        tree: Option<&Value>,
-        feed: &mut Feed,
-    ) -> Option<()> {
-        let Some(tree) = tree else {
-            let message = "a lookup can only be joined in a SELECT";
-            self.faults
-                .push(Diagnostic::new(super::bind::first_word(query), message));
-            return None;
-        };
-        let find = |lookup: &str| match self.known.get(&lookup.to_lowercase()) {
-            Some(Known::Lookup(plan)) => {
-                let entity = self.catalog.get(lookup)?;
-                Some((Arc::clone(plan), entity.name().clone()))
-            }
-            _ => None,
-        };
-        let prefix = format!("_answers_{}", name.key());
-        match lookup::rewrite(self.binder, query, tree, &prefix, &find) {
-            Ok(rewritten) => {
-                feed.query = rewritten.query;
-                feed.lookups = rewritten.steps;
-                Some(())
-            }
-            Err(faults) => {
-                self.faults.extend(faults);
-                None
-            }
-        }
-    }
-
-    /// Checks the statements that define nothing: their queries bind, the names they give exist.
-    fn commands(&mut self) {
-        for command in &self.catalog.commands {
-            match &command.kind {
-                StatementKind::Query(query) | StatementKind::Explain(query) => {
-                    self.command_query(query)
-                }
-                StatementKind::Drop(drop) if !drop.if_exists => {
-                    self.check_exists(&drop.name, Some(drop.kind));
-                }
-                StatementKind::ShowCreate { kind, name } => self.check_exists(name, *kind),
-                StatementKind::Describe(name) => self.check_exists(name, None),
-                _ => {}
-            }
-        }
-    }
-
-    fn command_query(&mut self, query: &SqlText) {
-        let parsed = match self
-            .binder
-            .parse(self.catalog, &[query])
-            .map(|mut all| all.pop())
-        {
-            Ok(Some(Ok(parsed))) => parsed,
-            Ok(Some(Err(fault))) => return self.faults.push(fault),
-            Ok(None) => return,
-            Err(error) => {
-                return self
-                    .faults
-                    .push(Diagnostic::new(query.span, error.to_string()));
-            }
-        };
-        let reads_broken = parsed
-            .reads
-            .iter()
-            .any(|read| self.broken.contains(&read.name.to_lowercase()));
-        if self.check_reads(query, &parsed.reads)
-            && !reads_broken
-            && let Err(fault) = self.binder.describe(self.catalog, query)
-        {
-            self.faults.push(*fault);
-        }
-    }
-
-    fn check_exists(&mut self, name: &Ident, kind: Option<EntityKind>) {
-        let Some(entity) = self.catalog.get(&name.name) else {
-            let names = self
-                .catalog
-                .entities()
-                .map(|entity| entity.name().name.as_str());
-            let fault = Diagnostic::new(name.span, format!("`{}` does not exist", name.name));
-            self.faults.push(fault.suggest(&name.name, names));
-            return;
-        };
-        // `TABLE` also names a lookup, which is created by CREATE TEMP TABLE.
-        let same = |kind| {
-            kind == entity.kind()
-                || (kind == EntityKind::Table && entity.kind() == EntityKind::Lookup)
-        };
-        if kind.is_some_and(|kind| !same(kind)) {
-            let message = format!("`{}` is a {}", name.name, entity.kind().words());
-            let fault =
-                Diagnostic::new(name.span, message).also(entity.name().span, "defined here");
-            self.faults.push(fault);
-        }
-    }
-}
-
-/// Returns the layout of a relation kept from this query.
-fn kept_layout(info: &ViewInfo) -> Layout {
-    let changing = info
-        .feed
-        .inputs
-        .iter()
-        .any(|input| input.stored.layout == Layout::Changing);
-    if info.linear.is_ok() && !changing {
-        Layout::Append
-    } else {
-        Layout::Changing
-    }
-}
-
-fn add_input(feed: &mut Feed, stored: &Stored) {
-    if !feed
-        .inputs
-        .iter()
-        .any(|input| input.stored.name == stored.name)
-    {
-        feed.inputs.push(Input {
-            stored: stored.clone(),
-        });
-    }
-}
-
-/// Returns the feed that reads one relation as it is.
-fn feed_of(stored: Stored) -> Feed {
-    Feed {
-        query: format!("SELECT * FROM {}", quote_ident(&stored.name)),
-        inputs: vec![Input { stored }],
-        views: Vec::new(),
-        lookups: Vec::new(),
-    }
-}
-
-fn read_span(text: &SqlText, read: &Read) -> Span {
-    match read.place {
-        Some((start, length)) => {
-            let start = text.text.floor_char_boundary(start);
-            // DuckDB's length covers an alias too; the name is its first word.
-            let rest = &text.text[start..];
-            let length = if rest.len() >= read.name.len() {
-                read.name.len()
-            } else {
-                length
-            };
-            text.span
-                .part(start, text.text.floor_char_boundary(start + length))
-        }
-        None => super::bind::first_word(text),
     }
 }
 
@@ -739,8 +345,9 @@ fn query_of(entity: &Entity, settings: &Settings<'_>) -> Option<SqlText> {
                 return None;
             };
             let span = entry.value.span;
+            let written = text;
             let text = crate::options::replace_variables(text, span, settings.environment).ok()?;
-            let verbatim = span.end - span.start == text.len() + 2;
+            let verbatim = text == *written && span.end - span.start == text.len() + 2;
             let span = if verbatim {
                 span.part(1, text.len() + 1)
             } else {

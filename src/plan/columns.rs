@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::bind::Binder;
+use super::bind::{Binder, place_in};
 use crate::batch::Column;
 use crate::batch::datatypes::DataType;
 use crate::diagnostic::Diagnostic;
+use crate::engine::syntax::place_of;
 use crate::engine::{SqlFault, TRIGGER};
 use crate::sql::{self, SqlText, TokenKind, quote_ident};
 
@@ -136,24 +137,13 @@ impl Generated {
                 }
             }
         }
-        let mut order: Vec<usize> = Vec::new();
-        let mut left: BTreeMap<String, (usize, HashSet<String>)> = columns;
-        while !left.is_empty() {
-            let names: HashSet<String> = left.keys().cloned().collect();
-            let ready: Vec<String> = (left.iter())
-                .filter(|(_, (_, uses))| uses.is_disjoint(&names))
-                .map(|(name, _)| name.clone())
-                .collect();
-            if ready.is_empty() {
-                let (name, (index, _)) = left.iter().next().expect("it is not empty");
-                let message = format!("generated column `{name}` uses itself");
-                faults.push(Diagnostic::new(generated[*index].2.span, message));
-                break;
+        let order = match order(columns) {
+            Ok(order) => order,
+            Err(circle) => {
+                faults.extend(circle_fault(&circle, generated));
+                Vec::new()
             }
-            for name in ready {
-                order.extend(left.remove(&name).map(|(index, _)| index));
-            }
-        }
+        };
         let columns = order
             .into_iter()
             .map(|index| bound[index].clone())
@@ -175,6 +165,62 @@ impl Generated {
     }
 }
 
+/// Puts columns, each with its number and the names it uses, in an order in which each comes after those it
+/// uses.
+///
+/// # Errors
+/// The numbers of columns that use each other in a circle, each followed by one it uses.
+fn order(mut left: BTreeMap<String, (usize, HashSet<String>)>) -> Result<Vec<usize>, Vec<usize>> {
+    let mut order: Vec<usize> = Vec::new();
+    while !left.is_empty() {
+        let names: HashSet<String> = left.keys().cloned().collect();
+        let ready: Vec<String> = (left.iter())
+            .filter(|(_, (_, uses))| uses.is_disjoint(&names))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if ready.is_empty() {
+            return Err(circle(&left));
+        }
+        for name in ready {
+            order.extend(left.remove(&name).map(|(index, _)| index));
+        }
+    }
+    Ok(order)
+}
+
+/// Follows columns of which each uses another until one comes again.
+fn circle(left: &BTreeMap<String, (usize, HashSet<String>)>) -> Vec<usize> {
+    let mut path: Vec<&str> = Vec::new();
+    let mut name = left.keys().next().map_or("", String::as_str);
+    while !path.contains(&name) {
+        path.push(name);
+        // The least of the names, so that the message does not depend on the order of a hash.
+        let used = left[name].1.iter().filter(|used| left.contains_key(*used));
+        name = used.min().map_or("", String::as_str);
+    }
+    let start = path.iter().position(|other| *other == name).unwrap_or(0);
+    path[start..].iter().map(|name| left[*name].0).collect()
+}
+
+fn circle_fault(
+    circle: &[usize],
+    generated: &[(&sql::Ident, &SqlText, &SqlText)],
+) -> Option<Diagnostic> {
+    let (first, others) = circle.split_first()?;
+    let name = |index: usize| format!("`{}`", generated[index].0.name);
+    let names: Vec<String> = circle
+        .iter()
+        .chain([first])
+        .map(|index| name(*index))
+        .collect();
+    let message = format!("generated columns go in a circle: {}", names.join(" uses "));
+    let fault = Diagnostic::new(generated[*first].2.span, message);
+    Some(others.iter().fold(fault, |fault, index| {
+        let label = format!("{} is computed here", name(*index));
+        fault.also(generated[*index].2.span, label)
+    }))
+}
+
 /// Binds one expression and returns its text as it runs and the names of columns in it.
 fn bind_expression(
     binder: &Binder,
@@ -187,7 +233,19 @@ fn bind_expression(
     let fault = |fault: SqlFault| {
         let empty = crate::catalog::Catalog::default();
         let mut diagnostic = super::bind::query_fault(fault.moved(HEAD.len()), expression, &empty);
-        if diagnostic.help.is_none() && diagnostic.message.starts_with("referenced column") {
+        if TRIGGER_FUNCTIONS
+            .iter()
+            .any(|name| diagnostic.message.contains(name))
+        {
+            diagnostic.message = "the functions of the trigger take no arguments".to_owned();
+            diagnostic.help = Some("write `TRIGGER_TIME()`".to_owned());
+        }
+        let unknown = diagnostic.message.starts_with("column `");
+        let suggested = diagnostic
+            .help
+            .as_ref()
+            .is_some_and(|help| help.starts_with("did you"));
+        if unknown && !suggested {
             let names = visible.iter().map(|(name, _)| name.as_str());
             diagnostic = diagnostic.help(format!(
                 "the columns are {}",
@@ -214,13 +272,15 @@ fn bind_expression(
         .map_err(fault)?;
     let tree = parsed.tree.unwrap_or_default();
     let selected = &tree["select_list"];
-    refuse_non_scalar(selected, binder).map_err(|words| {
+    refuse_non_scalar(selected, binder).map_err(|(words, place)| {
+        let place =
+            place.and_then(|(start, length)| Some((start.checked_sub(HEAD.len())?, length)));
+        let span = place.map_or(expression.span, |(start, length)| {
+            place_in(expression, start, length)
+        });
         Box::new(
-            Diagnostic::new(
-                expression.span,
-                format!("a generated column cannot have {words}"),
-            )
-            .help("compute it in a VIEW over this relation"),
+            Diagnostic::new(span, format!("a generated column cannot have {words}"))
+                .help("compute it in a VIEW over this relation"),
         )
     })?;
     binder.session().describe(&query).map_err(fault)?;
@@ -229,19 +289,23 @@ fn bind_expression(
     Ok((text, uses))
 }
 
-fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), String> {
+/// What a generated column cannot have, and where it stands in the query that binds it.
+type NotScalar = (String, Option<(usize, usize)>);
+
+fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), NotScalar> {
     match value {
         Value::Array(items) => items
             .iter()
             .try_for_each(|item| refuse_non_scalar(item, binder)),
         Value::Object(object) => {
             match value["class"].as_str() {
-                Some("WINDOW") => return Err("a window function".to_owned()),
-                Some("SUBQUERY") => return Err("a subquery".to_owned()),
+                Some("WINDOW") => return Err(("a window function".to_owned(), place_of(value))),
+                Some("SUBQUERY") => return Err(("a subquery".to_owned(), place_of(value))),
+                Some("STAR") => return Err(("`*`".to_owned(), place_of(value))),
                 Some("FUNCTION") => {
                     let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
                     if binder.aggregates().contains(&name) && value["is_operator"] != true {
-                        return Err(format!("the aggregate `{name}`"));
+                        return Err((format!("the aggregate `{name}`"), place_of(value)));
                     }
                 }
                 _ => {}
@@ -274,6 +338,10 @@ fn collect_columns(value: &Value, names: &mut HashSet<String>) {
         _ => {}
     }
 }
+
+/// The functions of the trigger, in lower case.
+pub const TRIGGER_FUNCTIONS: [&str; 3] =
+    ["trigger_time", "trigger_epoch_time", "trigger_time_epoch"];
 
 /// Replaces the trigger functions by the hidden trigger column. Every replacement has the length of
 /// what it replaces, so that places in the text stay true.

@@ -1,7 +1,7 @@
 //! Options to connectors: the registry looked up, suggestions for what it does not have.
 
 use crate::connector::{CONNECTORS, Connector, find};
-use crate::diagnostic::{Diagnostic, Span, list_names};
+use crate::diagnostic::{Diagnostic, list_names};
 use crate::options::{Environment, Options};
 use crate::secret::Secrets;
 use crate::sql::OptionList;
@@ -12,21 +12,39 @@ pub struct Settings<'a> {
     pub secrets: &'a Secrets,
 }
 
-impl Settings<'_> {
-    /// Returns the place of the value of `connector`, or of the list if it has none.
-    pub fn connector_span(&self, list: &OptionList) -> Span {
-        let entry = list
-            .entries
-            .iter()
-            .find(|entry| entry.key.name == "connector");
-        entry.map_or(list.span, |entry| entry.value.span)
+/// What a connector is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Source,
+    Lookup,
+    Sink,
+}
+
+impl Role {
+    fn is_of(self, connector: &Connector) -> bool {
+        match self {
+            Self::Source => connector.source.is_some(),
+            Self::Lookup => connector.lookup.is_some(),
+            Self::Sink => connector.sink.is_some(),
+        }
+    }
+
+    /// Says what a connector without this role cannot do.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Source => "cannot be read",
+            Self::Lookup => "answers no lookups",
+            Self::Sink => "cannot be written to",
+        }
     }
 }
 
-/// Takes the option `connector` and returns it with the remaining options; `None` after a fault.
+/// Takes the option `connector` and returns it, which has that role, with the remaining options; `None`
+/// after a fault.
 pub fn connector_of<'a>(
     settings: &Settings<'a>,
     list: &OptionList,
+    role: Role,
     faults: &mut Vec<Diagnostic>,
 ) -> Option<(Options<'a>, &'static Connector)> {
     let mut options = Options::new(list, settings.environment, settings.secrets);
@@ -40,23 +58,31 @@ pub fn connector_of<'a>(
         );
         return None;
     };
-    if let Some(connector) = find(name.expose()) {
+    let found = find(name.expose());
+    if let Some(connector) = found.filter(|connector| role.is_of(connector)) {
         return Some((options, connector));
     }
-    let names: Vec<&str> = (CONNECTORS.iter())
-        .flat_map(|connector| {
-            [connector.name]
-                .into_iter()
-                .chain(connector.aliases.iter().copied())
-        })
-        .collect();
-    let message = format!("connector `{}` does not exist", name.shown());
-    let fault = Diagnostic::new(name.span, message)
-        .label(format!(
-            "the connectors are {}",
-            list_names(names.iter().copied())
-        ))
-        .suggest(name.expose(), names);
-    faults.push(fault);
+    let with_role = || CONNECTORS.iter().filter(|connector| role.is_of(connector));
+    let names: Vec<&str> = with_role().map(|connector| connector.name).collect();
+    let message = match found {
+        Some(_) => format!("connector `{}` {}", name.shown(), role.refusal()),
+        None => format!("connector `{}` does not exist", name.shown()),
+    };
+    let fault = Diagnostic::new(name.span, message).label(match names.as_slice() {
+        [one] => format!("expected `{one}`"),
+        _ => format!("expected one of {}", list_names(names.iter().copied())),
+    });
+    let lookup = found.is_some_and(|connector| connector.lookup.is_some());
+    faults.push(match (role, found) {
+        (Role::Lookup, Some(_)) => {
+            fault.help("a TEMPORARY TABLE is asked by the rows that join it; a TABLE polls")
+        }
+        (_, Some(_)) if lookup => fault.help("a lookup is declared as a TEMPORARY TABLE"),
+        (_, Some(_)) => fault,
+        (_, None) => {
+            let aliases = with_role().flat_map(|connector| connector.aliases);
+            fault.suggest(name.expose(), names.iter().chain(aliases).copied())
+        }
+    });
     None
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::bind::Binder;
+use super::bind::{Binder, first_word, place_in};
 use super::feed::LookupStep;
 use super::node::LookupPlan;
 use crate::diagnostic::{Diagnostic, Span};
@@ -47,22 +47,19 @@ pub fn rewrite(
     };
     let mut tree = tree.clone();
     rewriter.node(&mut tree, &[]);
+    let rewritten = rewriter.text(&tree);
     for step in &rewriter.steps {
         if let Err(error) = binder.remove(&step.answers) {
-            rewriter
-                .faults
-                .push(Diagnostic::new(query.span, error.to_string()));
+            let fault = Diagnostic::new(first_word(query), error.to_string());
+            rewriter.faults.push(fault);
         }
     }
-    if !rewriter.faults.is_empty() {
-        return Err(rewriter.faults);
-    }
-    match binder.session().unparse(&tree) {
-        Ok(query) => Ok(Rewritten {
+    match rewritten {
+        Some(query) if rewriter.faults.is_empty() => Ok(Rewritten {
             query,
             steps: rewriter.steps,
         }),
-        Err(error) => Err(vec![Diagnostic::new(query.span, error.to_string())]),
+        _ => Err(rewriter.faults),
     }
 }
 
@@ -88,6 +85,27 @@ struct Site<'a> {
 }
 
 impl Rewriter<'_> {
+    /// Turns the rewritten tree into text and binds that, over the tables of answers.
+    fn text(&mut self, tree: &Value) -> Option<String> {
+        if !self.faults.is_empty() {
+            return None;
+        }
+        let session = self.binder.session();
+        let text = session.unparse(tree).and_then(|text| {
+            session.describe(&text)?;
+            Ok(text)
+        });
+        match text {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let message = format!("this query cannot be run with its lookups: {error}");
+                let fault = Diagnostic::new(first_word(self.query), message);
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
     fn node(&mut self, node: &mut Value, scope: &Scope) {
         let mut scope = scope.to_vec();
         if let Some(Value::Array(entries)) = node.pointer_mut("/cte_map/map") {
@@ -174,12 +192,8 @@ impl Rewriter<'_> {
 
     fn span(&self, node: &Value) -> Span {
         match place_of(node) {
-            Some((start, length)) => {
-                let start = self.query.text.floor_char_boundary(start);
-                let end = self.query.text.floor_char_boundary(start + length);
-                self.query.span.part(start, end)
-            }
-            None => super::bind::first_word(self.query),
+            Some((start, length)) => place_in(self.query, start, length),
+            None => first_word(self.query),
         }
     }
 
@@ -198,33 +212,31 @@ impl Rewriter<'_> {
                 "lookup `{}` can only be joined by JOIN or LEFT JOIN",
                 lookup.name
             );
-            return Err(Box::new(Diagnostic::new(place, message)));
+            let help = "the rows that ask stand on the left: `FROM t LEFT JOIN lookup ON …`";
+            return Err(Box::new(Diagnostic::new(place, message).help(help)));
         }
         let alias = join["right"]["alias"]
             .as_str()
             .unwrap_or(&lookup.name)
             .to_owned();
-        let using: Vec<String> = (join["using_columns"].as_array().into_iter().flatten())
-            .filter_map(|name| Some(name.as_str()?.to_lowercase()))
-            .collect();
         let mut bound = Vec::new();
         let mut added = Vec::new();
         for param in &lookup.params {
-            let expression = if using.contains(&param.name.to_lowercase()) {
-                json!({"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": [param.name]})
-            } else if let Some(equal) = equal_to(&join["condition"], &alias, &param.name) {
-                equal
-            } else {
-                let named = self.named_column(site, &param.name);
-                let Some(column) = named.filter(|_| using.is_empty()) else {
-                    return Err(self.unbound(lookup, &param.name, place, defined));
-                };
-                added.push(json!({
-                    "class": "COMPARISON", "type": "COMPARE_EQUAL", "left": column.clone(),
-                    "right": {"class": "COLUMN_REF", "type": "COLUMN_REF",
-                              "column_names": [alias, param.name]},
-                }));
-                column
+            let binding = self.binding(join, &alias, &param.name, site)?;
+            let expression = match binding {
+                Binding::Given(expression) => expression,
+                Binding::Named(column) => {
+                    added.push(json!({
+                        "class": "COMPARISON", "type": "COMPARE_EQUAL", "left": column.clone(),
+                        "right": {"class": "COLUMN_REF", "type": "COLUMN_REF",
+                                  "column_names": [alias, param.name]},
+                    }));
+                    column
+                }
+                Binding::None => {
+                    let param = format!("{alias}.{}", param.name);
+                    return Err(self.unbound(lookup, &param, place, defined));
+                }
             };
             bound.push((param, expression));
         }
@@ -250,6 +262,39 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    /// Finds what a join gives to a param: first its conditions, then a column of the same name.
+    fn binding(
+        &self,
+        join: &Value,
+        alias: &str,
+        param: &str,
+        site: &Site<'_>,
+    ) -> Result<Binding, Box<Diagnostic>> {
+        let mut using = (join["using_columns"].as_array().into_iter().flatten())
+            .filter_map(Value::as_str)
+            .peekable();
+        let is_using = using.peek().is_some();
+        if using.any(|name| name.eq_ignore_ascii_case(param)) {
+            return Ok(Binding::Given(json!({
+                "class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": [param],
+            })));
+        }
+        if let Some(equal) = equal_to(&join["condition"], alias, param) {
+            return Ok(Binding::Given(equal));
+        }
+        if let Some(comparison) = compared_with(&join["condition"], alias, param) {
+            let message = format!("parameter `${param}` is compared, but only `=` can bind it");
+            let fault = Diagnostic::new(self.span(&comparison), message);
+            let help = "a lookup is asked for one value at a time: write `… = ";
+            return Err(Box::new(fault.help(format!("{help}{alias}.{param}`"))));
+        }
+        match self.named_column(site, param).filter(|_| !is_using) {
+            Some(column) => Ok(Binding::Named(column)),
+            None => Ok(Binding::None),
+        }
+    }
+
+    /// Makes the fault for a param, given as `alias.param`, that nothing binds.
     fn unbound(
         &self,
         lookup: &LookupPlan,
@@ -257,8 +302,9 @@ impl Rewriter<'_> {
         place: Span,
         defined: &Ident,
     ) -> Box<Diagnostic> {
+        let name = param.rsplit_once('.').map_or(param, |(_, name)| name);
         let message = format!(
-            "parameter `${param}` of lookup `{}` is not bound",
+            "parameter `${name}` of lookup `{}` is not bound",
             lookup.name
         );
         Box::new(
@@ -266,19 +312,19 @@ impl Rewriter<'_> {
                 .label("joined here")
                 .also(defined.span, "the lookup")
                 .help(format!(
-                    "add `ON … = {}.{param}`, or give the left side a column `{param}`",
-                    lookup.name
+                    "add `… = {param}` to its ON, or give the left side a column `{name}`"
                 )),
         )
     }
 
     /// Returns the column of the left side that has a param's name; where several have it, the leftmost.
     fn named_column(&self, site: &Site<'_>, name: &str) -> Option<Value> {
-        let mut candidates = vec![vec![name.to_owned()]];
         let mut tables = Vec::new();
         collect_aliases(site.left, &mut tables);
-        candidates.extend(tables.into_iter().map(|table| vec![table, name.to_owned()]));
-        candidates.into_iter().find_map(|names| {
+        // The bare name last: beside the lookup, which has a column of that name too, it is ambiguous.
+        let qualified = tables.into_iter().map(|table| vec![table, name.to_owned()]);
+        let mut candidates = qualified.chain([vec![name.to_owned()]]);
+        candidates.find_map(|names| {
             let column =
                 json!({"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": names});
             let tree = select(vec![column.clone()], site, Vec::new());
@@ -370,27 +416,65 @@ fn and(mut conditions: Vec<Value>) -> Value {
     json!({"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": conditions})
 }
 
+/// What a param gets its value from.
+enum Binding {
+    /// An expression over the left side, equated with it by the query.
+    Given(Value),
+    /// A column of the same name, yet to be equated.
+    Named(Value),
+    None,
+}
+
+/// Says whether an expression is a column of the table that goes by this alias.
+fn is_column_of(side: &Value, alias: &str, name: &str) -> bool {
+    let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    matches!(names.as_slice(), [table, column]
+        if table.eq_ignore_ascii_case(alias) && column.eq_ignore_ascii_case(name))
+}
+
+/// Returns what stands on the other side of a comparison from a param.
+fn opposite<'a>(comparison: &'a Value, alias: &str, param: &str) -> Option<&'a Value> {
+    let (left, right) = (&comparison["left"], &comparison["right"]);
+    match (
+        is_column_of(left, alias, param),
+        is_column_of(right, alias, param),
+    ) {
+        (true, false) => Some(right),
+        (false, true) => Some(left),
+        _ => None,
+    }
+}
+
 /// Returns what a param is equated with in a condition, if that does not use the lookup itself.
 fn equal_to(condition: &Value, alias: &str, param: &str) -> Option<Value> {
-    let is_param = |side: &Value| {
-        let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
-            .filter_map(Value::as_str)
-            .collect();
-        matches!(names.as_slice(), [table, column]
-            if table.eq_ignore_ascii_case(alias) && column.eq_ignore_ascii_case(param))
-    };
     conjuncts(condition).iter().find_map(|condition| {
         if condition["type"] != "COMPARE_EQUAL" {
             return None;
         }
-        let (left, right) = (&condition["left"], &condition["right"]);
-        let other = match (is_param(left), is_param(right)) {
-            (true, false) => right,
-            (false, true) => left,
-            _ => return None,
-        };
+        let other = opposite(condition, alias, param)?;
         (!uses_table(other, alias)).then(|| other.clone())
     })
+}
+
+/// Returns a comparison other than `=` of a param with a column of another table. With a constant it would be
+/// a filter.
+fn compared_with(condition: &Value, alias: &str, param: &str) -> Option<Value> {
+    conjuncts(condition).into_iter().find(|condition| {
+        condition["class"] == "COMPARISON"
+            && condition["type"] != "COMPARE_EQUAL"
+            && opposite(condition, alias, param)
+                .is_some_and(|other| has_column(other) && !uses_table(other, alias))
+    })
+}
+
+fn has_column(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_column),
+        Value::Object(object) => value["class"] == "COLUMN_REF" || object.values().any(has_column),
+        _ => false,
+    }
 }
 
 fn uses_table(value: &Value, alias: &str) -> bool {

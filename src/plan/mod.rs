@@ -11,10 +11,13 @@ mod node;
 // How it is made, in order.
 mod bind;
 mod build;
-mod columns;
 mod connect;
-mod lookup;
+mod columns;
 mod relation;
+mod derived;
+mod lookup;
+mod sink;
+mod commands;
 
 // What it says of itself.
 mod explain;

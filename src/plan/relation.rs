@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::bind::Binder;
 use super::columns::{Generated, Types, declared};
-use super::connect::{Settings, connector_of};
+use super::connect::{Role, Settings, connector_of};
 use super::node::{Ingest, LookupPlan, SourcePlan, Work};
 use crate::batch::Column;
 use crate::batch::datatypes::DataType;
 use crate::connector::Declared;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, TRIGGER};
+use crate::options::Options;
 use crate::sql::{EntityKind, Ident, Relation, SqlText, quote_ident};
 
 /// A relation's column list, bound.
@@ -53,26 +54,14 @@ pub fn source(
                 .help("write CREATE TABLE to keep the latest row per key"),
         );
     }
-    let bound = bind(binder, types, name, relation, faults);
-    let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
-    let Some(make) = connector.source else {
-        let message = format!(
-            "connector `{}` cannot be read as a {}",
-            connector.name,
-            kind.words()
-        );
-        faults.push(Diagnostic::new(
-            settings.connector_span(&relation.options),
-            message,
-        ));
-        return None;
-    };
-    let made = bound
-        .as_ref()
-        .and_then(|bound| make(&mut options, &bound.declared));
-    bound.as_ref()?;
+    let before = faults.len();
+    let bound = bind((binder, types), name, relation, faults);
+    let (mut options, connector) = connector_of(settings, &relation.options, Role::Source, faults)?;
+    let make = connector.source?;
+    let made = make(&mut options, &bound.declared);
+    refuse_only_generated(relation, &mut options);
     faults.extend(options.finish());
-    let (bound, connector) = (bound?, made?);
+    let connector = made.filter(|_| faults.len() == before)?;
     let layout = match (kind, key) {
         (_, Some(_)) => Layout::Changing,
         (EntityKind::Source, None) => Layout::Passing,
@@ -124,23 +113,14 @@ pub fn lookup(
             "a lookup keeps no rows, so it has no key",
         ));
     }
-    let bound = bind(binder, types, name, relation, faults);
-    let (mut options, connector) = connector_of(settings, &relation.options, faults)?;
-    let Some(make) = connector.lookup else {
-        let message = format!("connector `{}` cannot be a lookup", connector.name);
-        faults.push(
-            Diagnostic::new(settings.connector_span(&relation.options), message).help(
-                "a TEMPORARY TABLE takes `connector = 'lookup-http'`; write CREATE TABLE to poll",
-            ),
-        );
-        return None;
-    };
-    let made = bound
-        .as_ref()
-        .and_then(|bound| make(&mut options, &bound.declared));
-    bound.as_ref()?;
+    let before = faults.len();
+    let bound = bind((binder, types), name, relation, faults);
+    let (mut options, connector) = connector_of(settings, &relation.options, Role::Lookup, faults)?;
+    let make = connector.lookup?;
+    let made = make(&mut options, &bound.declared);
+    refuse_only_generated(relation, &mut options);
     faults.extend(options.finish());
-    let (bound, connector) = (bound?, made?);
+    let connector = made.filter(|_| faults.len() == before)?;
     let all: Vec<Column> = (bound.declared.params.iter())
         .chain(&bound.declared.columns)
         .cloned()
@@ -161,30 +141,30 @@ pub fn lookup(
     })))
 }
 
+/// Binds the column list. Columns of faulty types are left out of what the connector fills: there it would
+/// only find the same fault again.
 fn bind(
-    binder: &Binder,
-    types: &mut Types,
+    (binder, types): (&Binder, &mut Types),
     name: &Ident,
     relation: &Relation,
     faults: &mut Vec<Diagnostic>,
-) -> Option<Bound> {
+) -> Bound {
     let before = faults.len();
-    let mut params = Vec::new();
-    for param in &relation.params {
-        match types.arrow(binder, &param.sql_type) {
-            Ok(arrow) => params.push(declared(&param.name, &param.sql_type, arrow, false)),
-            Err(fault) => faults.push(*fault),
-        }
-    }
+    let mut arrow = |sql_type: &SqlText, faults: &mut Vec<Diagnostic>| {
+        let arrow = types.arrow(binder, sql_type);
+        arrow.map_err(|fault| faults.push(*fault)).ok()
+    };
+    let params = (relation.params.iter())
+        .filter_map(|param| {
+            let arrow = arrow(&param.sql_type, faults)?;
+            Some(declared(&param.name, &param.sql_type, arrow, false))
+        })
+        .collect();
     let mut columns = Vec::new();
     let mut generated: Vec<(&Ident, &SqlText, &SqlText)> = Vec::new();
     for column in &relation.columns {
-        let arrow = match types.arrow(binder, &column.sql_type) {
-            Ok(arrow) => arrow,
-            Err(fault) => {
-                faults.push(*fault);
-                continue;
-            }
+        let Some(arrow) = arrow(&column.sql_type, faults) else {
+            continue;
         };
         match &column.generated {
             Some(expression) => generated.push((&column.name, &column.sql_type, expression)),
@@ -193,9 +173,6 @@ fn bind(
                 columns.push(declared(&column.name, &column.sql_type, arrow, nullable));
             }
         }
-    }
-    if faults.len() > before {
-        return None;
     }
     // A batch without columns cannot be handed to the engine; the number of a generated row can.
     if columns.is_empty() {
@@ -207,19 +184,53 @@ fn bind(
         });
     }
     let visible = visible_columns(relation);
+    // Over a faulty type every expression would have that fault again.
+    if faults.len() > before {
+        generated.clear();
+    }
     let generated = Generated::bind(binder, &visible, &generated, faults);
-    if let Err(fault) = binder.add_table(&name.name, &visible) {
+    if faults.len() == before
+        && let Err(fault) = binder.add_table(&name.name, &visible)
+    {
         faults.push(Diagnostic::new(relation.columns_span, fault.message));
     }
-    (faults.len() == before).then_some(Bound {
+    Bound {
         visible,
         declared: Declared {
             columns,
             params,
             columns_span: relation.columns_span,
+            places: places(relation),
         },
         generated,
-    })
+    }
+}
+
+fn places(relation: &Relation) -> Vec<(String, Span)> {
+    let params = relation.params.iter().map(|param| &param.name);
+    let columns = relation.columns.iter().map(|column| &column.name);
+    params
+        .chain(columns)
+        .map(|name| (name.name.clone(), name.span))
+        .collect()
+}
+
+/// Notes a fault where messages come in but every column is computed.
+fn refuse_only_generated(relation: &Relation, options: &mut Options<'_>) {
+    let (Some(first), Some(last)) = (relation.columns.first(), relation.columns.last()) else {
+        return;
+    };
+    // What decodes messages takes a filter for them.
+    if options.knows("jq")
+        && relation
+            .columns
+            .iter()
+            .all(|column| column.generated.is_some())
+    {
+        let message = "every column is generated, so nothing is left for the answer to fill";
+        let fault = Diagnostic::new(first.name.span.to(last.name.span), message);
+        options.fault(fault.help("declare a column without `AS (…)`"));
+    }
 }
 
 fn is_not_null(relation: &Relation, name: &Ident, not_null: bool) -> bool {

@@ -1,0 +1,245 @@
+//! Views and materialized views: a bound query put together with the streams under it, and the way its
+//! result is kept.
+//!
+//! Called by the builder for views, and by the sinks for the relation behind them.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::bind::first_word;
+use super::build::{Builder, Known, ViewInfo};
+use super::feed::{Feed, Input};
+use super::lookup;
+use super::node::{DerivedPlan, Maintenance, Work};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Layout, Stored, shape};
+use crate::sql::{Ident, SqlText, quote_ident};
+
+impl Builder<'_> {
+    pub(super) fn view(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+    ) -> Option<(Vec<(String, String)>, Work)> {
+        let columns = self.add_view(name, query)?;
+        let info = self.feed(name, query)?;
+        if info.feed.lookups.is_empty() {
+            self.known.insert(name.key(), Known::View(info));
+            return Some((
+                columns,
+                Work::View {
+                    query: query.text.clone(),
+                },
+            ));
+        }
+        let stored = Stored {
+            name: name.name.clone(),
+            columns: columns.clone(),
+            layout: Layout::Passing,
+            visible: true,
+        };
+        let plan = self.derived(name, query, info, stored)?;
+        self.keep(name, plan.stored.clone());
+        Some((columns, Work::Derived(plan)))
+    }
+
+    pub(super) fn materialized(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+    ) -> Option<(Vec<(String, String)>, Work)> {
+        let columns = self.add_view(name, query)?;
+        let info = self.feed(name, query)?;
+        let stored = Stored {
+            name: name.name.clone(),
+            columns: columns.clone(),
+            layout: kept_layout(&info),
+            visible: true,
+        };
+        let plan = self.derived(name, query, info, stored)?;
+        self.keep(name, plan.stored.clone());
+        Some((columns, Work::Derived(plan)))
+    }
+
+    fn add_view(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
+        match self.binder.add_view(self.catalog, &name.name, query) {
+            Ok(columns) => Some(columns),
+            Err(fault) => {
+                self.faults.push(*fault);
+                None
+            }
+        }
+    }
+
+    pub(super) fn derived(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+        info: ViewInfo,
+        stored: Stored,
+    ) -> Option<DerivedPlan> {
+        let asks = !info.feed.lookups.is_empty();
+        let maintenance = match info.linear {
+            Ok(()) => Maintenance::Linear,
+            Err(reason) => Maintenance::Recompute { reason },
+        };
+        if let (true, Maintenance::Recompute { reason }) = (asks, &maintenance) {
+            let message = format!("a lookup join is asked once per arriving row, but {reason}");
+            let fault = Diagnostic::new(first_word(query), message)
+                .help("put the lookup join alone into a VIEW and read that");
+            self.faults.push(fault);
+            return None;
+        }
+        let changing = info
+            .feed
+            .inputs
+            .iter()
+            .find(|input| input.stored.layout == Layout::Changing);
+        if let (true, Some(input)) = (asks, changing) {
+            let message = format!(
+                "a lookup join over `{}`, whose rows change, is not built yet",
+                input.stored.name
+            );
+            let fault = Diagnostic::new(name.span, message)
+                .help("join a TABLE or SOURCE without a key instead");
+            self.faults.push(fault);
+            return None;
+        }
+        Some(DerivedPlan {
+            stored,
+            feed: info.feed,
+            maintenance,
+        })
+    }
+
+    /// Puts a bound query together with the views and streams under it.
+    pub(super) fn feed(&mut self, name: &Ident, query: &SqlText) -> Option<ViewInfo> {
+        let (_, parsed) = self.queries.get(&name.key())?;
+        let mut feed = Feed {
+            inputs: Vec::new(),
+            views: Vec::new(),
+            query: query.text.clone(),
+            lookups: Vec::new(),
+        };
+        let mut linear = Ok(());
+        let mut asks = false;
+        for read in &parsed.reads {
+            match self.known.get(&read.name.to_lowercase()) {
+                Some(Known::Kept(stored)) => add_input(&mut feed, stored),
+                Some(Known::View(view)) => {
+                    for input in &view.feed.inputs {
+                        add_input(&mut feed, &input.stored);
+                    }
+                    let inner = view.feed.views.iter().cloned();
+                    let entity = self
+                        .catalog
+                        .get(&read.name)
+                        .map_or(&read.name, |entity| &entity.name().name);
+                    for (name, text) in inner.chain([(entity.clone(), view.feed.query.clone())]) {
+                        if !feed.views.iter().any(|(other, _)| *other == name) {
+                            feed.views.push((name, text));
+                        }
+                    }
+                    if let (Ok(()), Err(reason)) = (&linear, &view.linear) {
+                        linear = Err(format!("of view `{}`: {reason}", read.name));
+                    }
+                }
+                Some(Known::Lookup(_)) => asks = true,
+                None => linear = Err(format!("it reads `{}`", read.name)),
+            }
+        }
+        let tree = parsed.tree.clone();
+        if linear.is_ok() {
+            linear = self.linear(tree.as_ref());
+        }
+        if asks {
+            self.ask(name, query, tree.as_ref(), &mut feed)?;
+        }
+        Some(ViewInfo { feed, linear })
+    }
+
+    fn linear(&self, tree: Option<&Value>) -> Result<(), String> {
+        let Some(tree) = tree else {
+            return Err("it is not a plain SELECT".to_owned());
+        };
+        shape::linear(tree, self.binder.aggregates(), &|name| match self
+            .known
+            .get(&name.to_lowercase())
+        {
+            Some(Known::Kept(_)) => true,
+            Some(Known::View(view)) => !view.feed.inputs.is_empty(),
+            _ => false,
+        })
+    }
+
+    fn ask(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+        tree: Option<&Value>,
+        feed: &mut Feed,
+    ) -> Option<()> {
+        let Some(tree) = tree else {
+            let message = "a lookup can only be joined in a SELECT";
+            self.faults
+                .push(Diagnostic::new(first_word(query), message));
+            return None;
+        };
+        let find = |lookup: &str| match self.known.get(&lookup.to_lowercase()) {
+            Some(Known::Lookup(plan)) => {
+                let entity = self.catalog.get(lookup)?;
+                Some((Arc::clone(plan), entity.name().clone()))
+            }
+            _ => None,
+        };
+        let prefix = format!("_answers_{}", name.key());
+        match lookup::rewrite(self.binder, query, tree, &prefix, &find) {
+            Ok(rewritten) => {
+                feed.query = rewritten.query;
+                feed.lookups = rewritten.steps;
+                Some(())
+            }
+            Err(faults) => {
+                self.faults.extend(faults);
+                None
+            }
+        }
+    }
+}
+
+/// Returns the layout of a relation kept from this query.
+pub(super) fn kept_layout(info: &ViewInfo) -> Layout {
+    let changing = info
+        .feed
+        .inputs
+        .iter()
+        .any(|input| input.stored.layout == Layout::Changing);
+    if info.linear.is_ok() && !changing {
+        Layout::Append
+    } else {
+        Layout::Changing
+    }
+}
+
+fn add_input(feed: &mut Feed, stored: &Stored) {
+    if !feed
+        .inputs
+        .iter()
+        .any(|input| input.stored.name == stored.name)
+    {
+        feed.inputs.push(Input {
+            stored: stored.clone(),
+        });
+    }
+}
+
+/// Returns the feed that reads one relation as it is.
+pub(super) fn feed_of(stored: Stored) -> Feed {
+    Feed {
+        query: format!("SELECT * FROM {}", quote_ident(&stored.name)),
+        inputs: vec![Input { stored }],
+        views: Vec::new(),
+        lookups: Vec::new(),
+    }
+}

@@ -1,0 +1,113 @@
+//! Sinks: a relation or query, bound, and the connector that writes its rows.
+
+use std::sync::Arc;
+
+use super::build::Builder;
+use super::connect::{Role, connector_of};
+use super::derived::{feed_of, kept_layout};
+use super::node::{SinkPlan, Work};
+use crate::batch::Schema;
+use crate::connector::{Changes, SinkConnector};
+use crate::diagnostic::Diagnostic;
+use crate::engine::{Layout, Stored};
+use crate::sql::{Ident, OptionList, SinkInput, SqlText, quote_ident};
+
+impl Builder<'_> {
+    pub(super) fn sink(
+        &mut self,
+        name: &Ident,
+        input: &SinkInput,
+        list: &OptionList,
+    ) -> Option<Work> {
+        let query = self.sink_query(name, input)?;
+        let columns = match self.binder.describe(self.catalog, &query) {
+            Ok(columns) => columns,
+            Err(fault) => {
+                self.faults.push(*fault);
+                return None;
+            }
+        };
+        let info = self.feed(name, &query)?;
+        let schema = self.sink_schema(&query, &columns)?;
+        let (connector, snapshot) = self.sink_connector(list, &schema)?;
+        let changing = info.linear.is_err() || kept_layout(&info) == Layout::Changing;
+        if let (true, Changes::Refused { advice }) = (changing, connector.changes()) {
+            let message = "this sink takes rows that only come, but those of its relation change";
+            self.faults
+                .push(Diagnostic::new(name.span, message).help(advice));
+            return None;
+        }
+        let (feed, result) = if info.linear.is_ok() && info.feed.lookups.is_empty() {
+            (info.feed, None)
+        } else {
+            let layout = if info.linear.is_ok() {
+                Layout::Passing
+            } else {
+                Layout::Changing
+            };
+            let stored = Stored {
+                name: format!("{} result", name.name),
+                columns,
+                layout,
+                visible: false,
+            };
+            let result = self.derived(name, &query, info, stored.clone())?;
+            (feed_of(stored), Some(result))
+        };
+        Some(Work::Sink(SinkPlan {
+            connector,
+            schema,
+            feed,
+            result,
+            snapshot,
+        }))
+    }
+
+    /// Returns the query whose rows are written. `FROM relation` is a query of ours, parsed here.
+    fn sink_query(&mut self, name: &Ident, input: &SinkInput) -> Option<SqlText> {
+        let relation = match input {
+            SinkInput::Query(query) => return Some(query.clone()),
+            SinkInput::Relation(relation) => relation,
+        };
+        if !self.check_readable(&relation.name, relation.span) {
+            return None;
+        }
+        let query = SqlText {
+            text: format!("SELECT * FROM {}", quote_ident(&relation.name)),
+            span: relation.span,
+        };
+        let parsed = self.binder.parse(self.catalog, &[&query]);
+        let parsed = parsed.ok()?.pop()?.ok()?;
+        self.queries.insert(name.key(), (query.clone(), parsed));
+        Some(query)
+    }
+
+    /// Returns the connector with its options taken, and whether rows from before are written too.
+    fn sink_connector(
+        &mut self,
+        list: &OptionList,
+        schema: &Schema,
+    ) -> Option<(Arc<dyn SinkConnector>, bool)> {
+        let (mut options, connector) =
+            connector_of(&self.settings, list, Role::Sink, &mut self.faults)?;
+        let snapshot = options.boolean("snapshot").unwrap_or(true);
+        let made = connector.sink?(&mut options, schema);
+        let faults = options.finish();
+        let sound = faults.is_empty();
+        self.faults.extend(faults);
+        made.filter(|_| sound)
+            .map(|connector| (Arc::from(connector), snapshot))
+    }
+
+    /// Returns the schema of a sink's rows, JSON columns marked as such.
+    fn sink_schema(&mut self, query: &SqlText, columns: &[(String, String)]) -> Option<Schema> {
+        match self.binder.schema(&query.text) {
+            Ok(schema) => Some(crate::batch::mark_json(&schema, columns)),
+            Err(error) => {
+                self.faults
+                    .push(Diagnostic::new(query.span, error.to_string()));
+                None
+            }
+        }
+    }
+}
