@@ -4,6 +4,7 @@
 //! prints them with [`SourceMap::render`] or [`SourceMap::render_json`].
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -45,15 +46,39 @@ impl Span {
 /// The texts that spans point into.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    files: Vec<(PathBuf, String)>,
+    files: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    path: PathBuf,
+    text: String,
+    /// What snippets show: the text with what is hidden in it masked, every byte at its place.
+    shown: Option<String>,
 }
 
 impl SourceMap {
     /// Adds a text under the path it is shown with, and returns its number.
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> FileId {
         let id = u32::try_from(self.files.len()).expect("fewer than 2^32 files fit into memory");
-        self.files.push((path.into(), text.into()));
+        self.files.push(Source {
+            path: path.into(),
+            text: text.into(),
+            shown: None,
+        });
         FileId(id)
+    }
+
+    /// Keeps ranges of a file out of every snippet that is rendered.
+    pub fn hide(&mut self, file: FileId, ranges: impl IntoIterator<Item = Range<usize>>) {
+        let source = &mut self.files[file.0 as usize];
+        for range in ranges {
+            let shown = source.shown.get_or_insert_with(|| source.text.clone());
+            // Asked of the text itself: ranges may overlap.
+            if let Some(secret) = source.text.get(range.clone()) {
+                shown.replace_range(range, &masked(secret));
+            }
+        }
     }
 
     /// Returns every file's number, in the order they were added.
@@ -63,11 +88,16 @@ impl SourceMap {
     }
 
     pub fn path(&self, file: FileId) -> &Path {
-        &self.files[file.0 as usize].0
+        &self.files[file.0 as usize].path
     }
 
     pub fn text(&self, file: FileId) -> &str {
-        &self.files[file.0 as usize].1
+        &self.files[file.0 as usize].text
+    }
+
+    fn shown(&self, file: FileId) -> &str {
+        let source = &self.files[file.0 as usize];
+        source.shown.as_deref().unwrap_or(&source.text)
     }
 
     /// Returns the text a span covers.
@@ -115,7 +145,7 @@ impl SourceMap {
         let mut group =
             annotate_snippets::Group::with_title(Level::ERROR.primary_title(&diagnostic.message));
         for (file, path) in files.iter().zip(&paths) {
-            let mut snippet = Snippet::source(self.text(*file)).path(path.as_str());
+            let mut snippet = Snippet::source(self.shown(*file)).path(path.as_str());
             if diagnostic.span.file == *file {
                 let mut annotation =
                     AnnotationKind::Primary.span(diagnostic.span.start..diagnostic.span.end);
@@ -192,6 +222,19 @@ impl SourceMap {
         text.push('\n');
         text
     }
+}
+
+/// Returns as many signs as there are characters, each as long in UTF-8 as the one it stands for, so that
+/// columns and byte offsets stay true; line breaks stay.
+fn masked(secret: &str) -> String {
+    let sign = |c: char| match (c, c.len_utf8()) {
+        ('\n' | '\r', _) => c,
+        (_, 1) => '*',
+        (_, 2) => '·',
+        (_, 3) => '•',
+        _ => '\u{1f7b6}',
+    };
+    secret.chars().map(sign).collect()
 }
 
 /// A second place that helps to understand a fault, such as the first definition of a name.

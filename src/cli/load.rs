@@ -45,7 +45,7 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
             .strip_prefix('\u{feff}')
             .map(str::to_owned)
             .unwrap_or(text);
-        sources.add(file, text);
+        crate::sql::add_source(&mut sources, file, text);
     }
     Ok(sources)
 }

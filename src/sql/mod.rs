@@ -30,6 +30,10 @@ mod with;
 // DROP, SHOW, DESCRIBE, EXPLAIN, SET.
 mod command;
 
+// What of a file must not be shown.
+mod hide;
+
+pub use hide::add_source;
 pub use script::{Parsed, parse_file};
 pub use statement::*;
 pub use token::{Opening, Token, TokenKind, ends_statement, quote_ident, quote_text, tokens};

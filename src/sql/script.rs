@@ -143,6 +143,11 @@ impl Unclosed {
     }
 }
 
+/// Returns where the next statement starts that a quote of this piece has swallowed.
+pub(super) fn unclosed_resume(piece: &Piece<'_>) -> Option<usize> {
+    Unclosed::of(piece)?.resume
+}
+
 /// Returns the text whose closing quote was most likely meant to open another: one that is followed by
 /// something no text is followed by. After a forgotten quote, all later ones open what they should close.
 fn first_odd_quote(piece: &Piece<'_>, before: usize) -> Option<Token> {
@@ -165,7 +170,7 @@ fn first_odd_quote(piece: &Piece<'_>, before: usize) -> Option<Token> {
 
 /// Returns where the first line that starts like a statement starts, the first line left out. Words that
 /// also start lines inside texts, such as the SELECT of a query in an option, do not count.
-fn statement_line(text: &str) -> Option<usize> {
+pub(super) fn statement_line(text: &str) -> Option<usize> {
     let mut lines = text.match_indices('\n').map(|(at, _)| at + 1);
     lines.find_map(|start| {
         let line = text[start..].lines().next()?;
