@@ -181,6 +181,7 @@ fn product(run: Run, jq: &str, keep: &mut dyn FnMut(Decoded)) -> Duration {
         ],
         params: Vec::new(),
         columns_span: relation.columns_span,
+        places: Vec::new(),
     };
     let (environment, secrets) = (Environment::default(), Secrets::default());
     let mut options = Options::new(&relation.options, &environment, &secrets);

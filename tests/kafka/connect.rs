@@ -54,6 +54,7 @@ pub fn source(
                 columns: columns.clone(),
                 params: Vec::new(),
                 columns_span,
+                places: Vec::new(),
             },
         )
     })

@@ -48,6 +48,7 @@ pub fn try_source(with: &str) -> Result<Box<dyn SourceConnector>, String> {
         }],
         params: Vec::new(),
         columns_span: relation.columns_span,
+        places: Vec::new(),
     };
     let connector = omlsp::connector::find("websocket").unwrap();
     let source = connector.source.unwrap()(&mut options, &declared);

@@ -146,7 +146,7 @@ fn auth() {
     );
     check(
         &format!("{hmac}, auth.string_to_sign = '{{method}}{{pth}}'"),
-        &["nothing of a request", "{path_query}"],
+        &["no part of a request", "{path_query}"],
     );
     check(
         &format!("{hmac}, auth.signature_param = 's'"),
