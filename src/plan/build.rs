@@ -32,8 +32,18 @@ pub struct Checked {
 pub fn check(
     catalog: &Catalog,
     environment: &Environment,
-    mut faults: Vec<Diagnostic>,
+    faults: Vec<Diagnostic>,
 ) -> anyhow::Result<Checked> {
+    Ok(check_and(catalog, environment, faults, |_| ())?.0)
+}
+
+/// As [`check`], and asks `then` while everything is bound.
+pub(super) fn check_and<T>(
+    catalog: &Catalog,
+    environment: &Environment,
+    mut faults: Vec<Diagnostic>,
+    then: impl FnOnce(&mut Builder<'_>) -> T,
+) -> anyhow::Result<(Checked, T)> {
     let binder = Binder::new()?;
     let secrets = resolve_secrets(catalog, environment, &mut faults);
     let settings = Settings {
@@ -55,14 +65,16 @@ pub fn check(
     builder.faults.extend(cycle_faults(catalog, &graph));
     let nodes = builder.nodes(&graph);
     builder.commands();
+    let answer = then(&mut builder);
     let mut faults = builder.faults;
     faults.sort_by_key(|fault| fault.span);
     let plan = faults.is_empty().then_some(Plan { nodes, secrets });
-    Ok(Checked {
+    let checked = Checked {
         plan,
         faults,
         graph,
-    })
+    };
+    Ok((checked, answer))
 }
 
 /// What is known of a bound relation that a query may read.

@@ -19,10 +19,14 @@ mod lookup;
 mod sink;
 mod commands;
 
+// A query asked once.
+mod adhoc;
+
 // What it says of itself.
 mod explain;
 
-pub use bind::Binder;
+pub use adhoc::{AdHoc, ad_hoc};
+pub use bind::{Binder, query_fault};
 pub use build::{Checked, check};
 pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};

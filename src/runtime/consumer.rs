@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_channel::Receiver;
 
 use super::backoff::Backoff;
+use super::crew::Leash;
 use super::derived::Derived;
 use super::door::{Door, Kind};
 use super::shared::Shared;
@@ -37,8 +38,8 @@ pub struct Consumer {
     /// The stream it makes, if it is a relation.
     pub stream: Option<Arc<Stream>>,
     pub inbox: Receiver<()>,
-    /// Given when the time to drain is over.
-    pub stop: Stop,
+    /// Pulled when the time to drain is over, or when the entity is dropped.
+    pub leash: Leash,
     /// End at the first failure that lasts, instead of trying for ever.
     pub once: bool,
 }
@@ -91,13 +92,16 @@ impl Consumer {
                 Err(error) => {
                     self.shared.note_error(&name, self.stage(), &error, None);
                     failures += 1;
-                    if self.stop.is_stopped()
+                    if self.leash.stop.is_stopped()
                         || (self.once && failures >= FAILURES_MAX)
                         || is_final(&error)
                     {
                         break false;
                     }
-                    smol::Timer::after(backoff.next()).await;
+                    let pause = async {
+                        smol::Timer::after(backoff.next()).await;
+                    };
+                    smol::future::or(pause, self.leash.pulled()).await;
                 }
             }
         };
@@ -118,6 +122,10 @@ impl Consumer {
     /// Waits for the bell, a second at most for a sink; returns true once all inputs have ended.
     async fn wait(&self) -> bool {
         let bell = async { self.inbox.recv().await.is_err() };
+        let bell = smol::future::or(bell, async {
+            self.leash.pulled().await;
+            true
+        });
         match self.part {
             Part::Relation => bell.await,
             Part::Sink => {
@@ -135,7 +143,11 @@ impl Consumer {
     async fn work(&self, step: &mut Option<Box<dyn Step>>, ended: bool) -> anyhow::Result<()> {
         let taken = step.take();
         let (shared, node, part) = (Arc::clone(&self.shared), Arc::clone(&self.node), self.part);
-        let (inputs, stream, stop) = (self.inputs.clone(), self.stream.clone(), self.stop.clone());
+        let (inputs, stream, stop) = (
+            self.inputs.clone(),
+            self.stream.clone(),
+            self.leash.stop.clone(),
+        );
         let name = self.name().to_owned();
         let work = move || -> anyhow::Result<Box<dyn Step>> {
             let mut step = match taken {

@@ -56,7 +56,11 @@ pub fn trim(shared: &Shared, streams: &[Arc<Stream>]) -> anyhow::Result<()> {
             Some(session) => session,
             None => session.insert(shared.database.session()?),
         };
-        session.execute(&stream.stored.trim_sql(), &[&i64::try_from(taken)?])?;
+        let trimmed = session.execute(&stream.stored.trim_sql(), &[&i64::try_from(taken)?]);
+        // A relation may be dropped in between.
+        if !stream.is_retired() {
+            trimmed?;
+        }
     }
     Ok(())
 }

@@ -7,8 +7,10 @@
 mod asking;
 mod backoff;
 mod consumer;
+mod crew;
 mod derived;
 mod door;
+mod dynamic;
 mod ingest;
 mod janitor;
 mod reading;
@@ -21,6 +23,8 @@ mod status;
 mod step;
 mod stream;
 
+pub use asking::Asking;
+pub use dynamic::Change;
 pub use run::{Ended, RunOptions, Runtime};
 pub use shared::{Clock, Shared};
 pub use status::{Board, Last, State, Status};

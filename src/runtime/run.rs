@@ -1,20 +1,22 @@
 //! Starts the nodes of a plan and ends them in order.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use smol::Executor;
 
 use super::consumer::{Consumer, Part};
+use super::crew::{Crew, Role};
 use super::door::Door;
 use super::shared::Shared;
 use super::source::SourceNode;
 use super::stream::{Stream, inbox};
 use super::{janitor, state};
-use crate::connector::{Cadence, Stop};
+use crate::connector::Cadence;
 use crate::engine::{Layout, Ledger, Session};
 use crate::plan::{Feed, Maintenance, Node, Plan, Work};
+use crate::sql::EntityKind;
 
 /// How a run begins and ends.
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +37,12 @@ pub enum Ended {
 /// A pipeline that runs.
 pub struct Runtime {
     pub shared: Arc<Shared>,
-    plan: Plan,
+    pub(super) plan: RwLock<Arc<Plan>>,
     executor: Arc<Executor<'static>>,
     door: Door,
     options: RunOptions,
-    streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
-    stop_sources: Stop,
-    stop_all: Stop,
-    /// Held so that sleeping sources wake when it is dropped.
-    awake: Mutex<Option<async_channel::Sender<()>>>,
-    asleep: async_channel::Receiver<()>,
-    tasks: Mutex<Vec<smol::Task<bool>>>,
+    pub(super) streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
+    pub(super) crew: Arc<Crew>,
 }
 
 impl Runtime {
@@ -54,26 +51,22 @@ impl Runtime {
     /// # Errors
     /// The system gives no threads, or DuckDB's own.
     pub fn new(shared: Arc<Shared>, plan: Plan, options: RunOptions) -> anyhow::Result<Self> {
-        let (awake, asleep) = async_channel::bounded(1);
         let runtime = Self {
             shared,
-            plan,
+            plan: RwLock::new(Arc::new(plan)),
             executor: Arc::new(Executor::new()),
             door: Door::open()?,
             options,
             streams: Arc::default(),
-            stop_sources: Stop::default(),
-            stop_all: Stop::default(),
-            awake: Mutex::new(Some(awake)),
-            asleep,
-            tasks: Mutex::default(),
+            crew: Arc::default(),
         };
-        runtime.make_streams()?;
+        runtime.make_streams(&runtime.plan().nodes)?;
         Ok(runtime)
     }
 
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+    /// Returns the plan as it is now: statements may change it.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.read().expect("no panic happens under this lock"))
     }
 
     /// Returns the streams, for lag and positions.
@@ -81,61 +74,35 @@ impl Runtime {
         streams_of(&self.streams)
     }
 
-    fn make_streams(&self) -> anyhow::Result<()> {
+    /// Adds the streams of nodes whose tables are in the state.
+    pub(super) fn make_streams(&self, nodes: &[Arc<Node>]) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
         let ledger = Ledger::new(&session);
-        let mut streams = self
-            .streams
-            .lock()
-            .expect("no panic happens under this lock");
-        for stored in self
-            .plan
-            .nodes
-            .iter()
-            .flat_map(|node| state::stored_of(node))
-        {
+        for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {
             let head = ledger.stream(&stored.name)?.head;
-            streams.insert(
-                stored.name.clone(),
-                Arc::new(Stream::new(stored.clone(), head)),
-            );
+            let stream = Arc::new(Stream::new(stored.clone(), head));
+            self.lock_streams().insert(stored.name.clone(), stream);
         }
         Ok(())
     }
 
-    fn stream(&self, name: &str) -> Arc<Stream> {
-        let streams = self
-            .streams
+    pub(super) fn lock_streams(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stream>>> {
+        self.streams
             .lock()
-            .expect("no panic happens under this lock");
+            .expect("no panic happens under this lock")
+    }
+
+    fn stream(&self, name: &str) -> Arc<Stream> {
+        let streams = self.lock_streams();
         Arc::clone(streams.get(name).expect("every kept relation has a stream"))
     }
 
-    /// Starts every node. Consumers first, so that no bell rings unheard.
+    /// Starts every node.
     ///
     /// # Errors
     /// DuckDB's own.
     pub fn start(&self) -> anyhow::Result<()> {
-        let session = self.shared.database.session()?;
-        let needed = self.needed();
-        for node in self
-            .plan
-            .nodes
-            .iter()
-            .filter(|node| needed.contains(&node.name))
-        {
-            if node.derived().is_some() {
-                self.start_consumer(&session, node, Part::Relation)?;
-            }
-            if matches!(node.work, Work::Sink(_)) {
-                self.start_consumer(&session, node, Part::Sink)?;
-            }
-        }
-        for node in &self.plan.nodes {
-            if matches!(node.work, Work::Source(_)) {
-                self.start_source(node);
-            }
-        }
+        self.start_needed(&self.plan())?;
         let (streams, shared, door) = (
             Arc::clone(&self.streams),
             Arc::clone(&self.shared),
@@ -147,22 +114,30 @@ impl Runtime {
         Ok(())
     }
 
-    /// Returns the entities that have to run: a view with lookups only if somebody reads it, since it
-    /// would ask for nobody.
-    fn needed(&self) -> std::collections::HashSet<String> {
-        let mut needed = std::collections::HashSet::new();
-        for node in self.plan.nodes.iter().rev() {
-            let asked_for = match &node.work {
-                Work::Derived(plan) => plan.feed.lookups.is_empty() || needed.contains(&node.name),
-                Work::View { .. } => needed.contains(&node.name),
-                _ => true,
-            };
-            if asked_for {
-                needed.insert(node.name.clone());
-                needed.extend(node.reads.iter().cloned());
+    /// Starts the nodes that have to run and do not. Consumers first, so that no bell rings unheard.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub(super) fn start_needed(&self, plan: &Plan) -> anyhow::Result<()> {
+        let session = self.shared.database.session()?;
+        let needed = needed(plan);
+        let idle =
+            |node: &&Arc<Node>| needed.contains(&node.name) && !self.crew.has_started(&node.name);
+        let nodes: Vec<&Arc<Node>> = plan.nodes.iter().filter(idle).collect();
+        for node in &nodes {
+            if node.derived().is_some() {
+                self.start_consumer(&session, node, Part::Relation)?;
+            }
+            if matches!(node.work, Work::Sink(_)) {
+                self.start_consumer(&session, node, Part::Sink)?;
             }
         }
-        needed
+        for node in &nodes {
+            if matches!(node.work, Work::Source(_)) {
+                self.start_source(node);
+            }
+        }
+        Ok(())
     }
 
     fn start_consumer(
@@ -198,7 +173,7 @@ impl Runtime {
             input.add_reader(&name, position, pending, keeps_all);
             input.subscribe(bell.clone());
         }
-        let consumer = Consumer {
+        let consumer = |leash| Consumer {
             shared: Arc::clone(&self.shared),
             door: self.door.clone(),
             node: Arc::clone(node),
@@ -206,10 +181,12 @@ impl Runtime {
             inputs,
             stream,
             inbox,
-            stop: self.stop_all.clone(),
+            leash,
             once: self.options.once,
         };
-        self.tasks().push(self.executor.spawn(consumer.run()));
+        let role = (node.name.as_str(), Role::Consumer);
+        self.crew
+            .hire(&self.executor, role, |leash| consumer(leash).run());
         Ok(())
     }
 
@@ -232,29 +209,22 @@ impl Runtime {
             self.stream(&plan.stored.name).close();
             return;
         }
-        let source = SourceNode {
+        let source = |leash| SourceNode {
             shared: Arc::clone(&self.shared),
             door: self.door.clone(),
             node: Arc::clone(node),
             stream: self.stream(&plan.stored.name),
-            stop: self.stop_sources.clone(),
-            stopped: self.asleep.clone(),
+            leash,
             once: self.options.once,
         };
-        self.tasks().push(self.executor.spawn(source.run()));
-    }
-
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<smol::Task<bool>>> {
-        self.tasks.lock().expect("no panic happens under this lock")
+        let role = (node.name.as_str(), Role::Source);
+        self.crew
+            .hire(&self.executor, role, |leash| source(leash).run());
     }
 
     /// Tells the sources to stop; consumers then take what is there and end.
     pub fn stop(&self) {
-        self.stop_sources.stop();
-        self.awake
-            .lock()
-            .expect("no panic happens under this lock")
-            .take();
+        self.crew.stop_sources();
     }
 
     /// Drives the nodes until all have ended, or until `interrupted` gives a value: then stops the
@@ -268,15 +238,7 @@ impl Runtime {
                 // An error says that the run is over, as a message would.
                 smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
             });
-        let tasks = std::mem::take(&mut *self.tasks());
-        let all = async {
-            let mut ok = true;
-            for task in tasks {
-                ok &= task.await;
-            }
-            ok
-        };
-        let outcome = smol::block_on(self.until_drained(all, interrupted));
+        let outcome = smol::block_on(self.until_drained(self.crew.all_left(), interrupted));
         drop(end);
         if let Ok(driver) = driver
             && driver.join().is_err()
@@ -315,7 +277,7 @@ impl Runtime {
             ?timeout,
             "not everything was written in time; the rest follows at the next run"
         );
-        self.stop_all.stop();
+        self.crew.stop_all();
         // What is under way gets a moment to end by itself; what is committed is safe either way.
         let last = smol::future::or(async { Some(all.as_mut().await) }, async {
             smol::Timer::after(GRACE).await;
@@ -324,6 +286,27 @@ impl Runtime {
         last.await;
         Ended::Well
     }
+}
+
+/// Returns the entities that have to run: a view with lookups only if somebody reads it, since it would
+/// ask for nobody.
+pub(super) fn needed(plan: &Plan) -> HashSet<String> {
+    let mut needed = HashSet::new();
+    for node in plan.nodes.iter().rev() {
+        let asked_for = match &node.work {
+            Work::Derived(plan) => {
+                let kept = node.kind == EntityKind::MaterializedView;
+                kept || plan.feed.lookups.is_empty() || needed.contains(&node.name)
+            }
+            Work::View { .. } => needed.contains(&node.name),
+            _ => true,
+        };
+        if asked_for {
+            needed.insert(node.name.clone());
+            needed.extend(node.reads.iter().cloned());
+        }
+    }
+    needed
 }
 
 /// The time that calls under way get after the drain timeout.

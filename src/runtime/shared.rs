@@ -1,6 +1,6 @@
 //! What all nodes of a running pipeline share: database, clock, secrets, statuses, the place for errors.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use chrono::{DateTime, Utc};
 
@@ -20,7 +20,7 @@ pub struct Shared {
     pub database: Database,
     pub board: Board,
     clock: Clock,
-    secrets: Secrets,
+    secrets: RwLock<Secrets>,
     /// Writes errors outside the transactions of rows.
     errors: Mutex<Session>,
 }
@@ -34,7 +34,7 @@ impl Shared {
             database,
             board: Board::default(),
             clock,
-            secrets,
+            secrets: RwLock::new(secrets),
             errors,
         })
     }
@@ -45,7 +45,20 @@ impl Shared {
 
     /// Replaces secrets by `***`.
     pub fn mask(&self, text: &str) -> String {
-        self.secrets.mask(text)
+        let secrets = self
+            .secrets
+            .read()
+            .expect("no panic happens under this lock");
+        secrets.mask(text)
+    }
+
+    /// Changes what [`Shared::mask`] hides, after a secret has come or gone.
+    pub fn set_secrets(&self, secrets: Secrets) {
+        let mut guard = self
+            .secrets
+            .write()
+            .expect("no panic happens under this lock");
+        *guard = secrets;
     }
 
     /// Records an error: in `omlsp_errors`, in the status, and in the log if it is the first of a streak.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::backoff::Backoff;
+use super::crew::Leash;
 use super::door::{Door, Kind};
 use super::ingest::Ingest;
 use super::shared::Shared;
@@ -25,9 +26,8 @@ pub struct SourceNode {
     pub door: Door,
     pub node: Arc<Node>,
     pub stream: Arc<Stream>,
-    pub stop: Stop,
-    /// Rung when the source should stop sleeping.
-    pub stopped: async_channel::Receiver<()>,
+    /// Pulled when the run ends, or when the entity is dropped.
+    pub leash: Leash,
     /// Each scheduled source reads once, others to their end.
     pub once: bool,
 }
@@ -81,7 +81,7 @@ impl SourceNode {
             }
             // What failed has been noted; the next tick tries again.
             let read = self.read(tick, &mut open).await;
-            if self.stop.is_stopped() {
+            if self.leash.stop.is_stopped() {
                 break;
             }
             if let Ok(ReadEnd::Finished) = read {
@@ -141,7 +141,7 @@ impl SourceNode {
     /// Sleeps; returns false if the source was stopped meanwhile.
     async fn sleep_until(&self, instant: DateTime<Utc>) -> bool {
         loop {
-            if self.stop.is_stopped() {
+            if self.leash.stop.is_stopped() {
                 return false;
             }
             let left = instant - self.shared.now();
@@ -156,11 +156,7 @@ impl SourceNode {
         let timer = async {
             smol::Timer::after(pause.min(SLEEP_MAX)).await;
         };
-        let stopped = async {
-            // An error says the same as a message: the run is ending.
-            self.stopped.recv().await.unwrap_or_default();
-        };
-        smol::future::or(timer, stopped).await;
+        smol::future::or(timer, self.leash.pulled()).await;
     }
 
     async fn continuous(&self) -> bool {
@@ -169,7 +165,7 @@ impl SourceNode {
         let mut open = None;
         let mut backoff = Backoff::new();
         let mut ok = true;
-        while !self.stop.is_stopped() {
+        while !self.leash.stop.is_stopped() {
             match self.read(self.shared.now(), &mut open).await {
                 Ok(ReadEnd::Finished) => {
                     status.set_state(State::Finished);
@@ -203,7 +199,7 @@ impl SourceNode {
             Arc::clone(&self.node),
             Arc::clone(&self.stream),
         );
-        let stop = self.stop.clone();
+        let stop = self.leash.stop.clone();
         let work = move || {
             let mut opened = match taken {
                 Some(opened) => opened,

@@ -113,6 +113,15 @@ impl Board {
         Arc::clone(statuses.entry(name.to_owned()).or_default())
     }
 
+    /// Returns the status of an entity, if it has one.
+    pub fn get(&self, name: &str) -> Option<Arc<Status>> {
+        let statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
+        statuses.get(name).map(Arc::clone)
+    }
+
     pub fn remove(&self, name: &str) {
         let mut statuses = self
             .statuses

@@ -56,6 +56,10 @@ struct Shared {
     recent: std::collections::VecDeque<BatchNote>,
     rows: i64,
     trimmed: u64,
+    /// No more batches come.
+    closed: bool,
+    /// Its tables are gone, or about to go.
+    retired: bool,
 }
 
 impl Stream {
@@ -95,12 +99,27 @@ impl Stream {
 
     /// Adds a pipe that is rung at each batch, and closed when the stream ends.
     pub fn subscribe(&self, bell: Sender<()>) {
-        self.shared().doorbells.push(bell);
+        let mut shared = self.shared();
+        // On a closed stream the pipe is dropped here: its reader takes what is there and ends.
+        if !shared.closed {
+            shared.doorbells.push(bell);
+        }
     }
 
     /// Ends the stream: its readers take what is there and end too.
     pub fn close(&self) {
-        self.shared().doorbells.clear();
+        let mut shared = self.shared();
+        shared.closed = true;
+        shared.doorbells.clear();
+    }
+
+    /// Notes that the relation is dropped: nothing is to be deleted from its tables any more.
+    pub fn retire(&self) {
+        self.shared().retired = true;
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.shared().retired
     }
 
     /// Adds a reader at its committed position, `pending` rows behind.

@@ -1,0 +1,83 @@
+//! A query that somebody asks of the pipeline once: what it reads, what it would ask lookups for, and how
+//! it would be maintained if it were a materialized view.
+//!
+//! Called for statements given to a pipeline; nothing of it is kept.
+
+use super::bind::Binder;
+use super::build::{Builder, Checked, check_and};
+use super::feed::Feed;
+use super::node::Plan;
+use crate::catalog::Catalog;
+use crate::diagnostic::Diagnostic;
+use crate::options::Environment;
+use crate::sql::{Ident, SqlText};
+
+/// The name under which the query is bound. The user cannot name it: it has a space.
+const NAME: &str = "the query";
+
+/// A query bound over a catalog.
+pub struct AdHoc {
+    pub feed: Feed,
+    /// Whether a view of this query would work on each new batch alone; else why not.
+    pub linear: Result<(), String>,
+}
+
+/// Binds a query over the entities of a catalog.
+///
+/// # Errors
+/// The outer one is the engine's failure as a whole; the inner ones are faults of the catalog or the query.
+pub fn ad_hoc(
+    catalog: &Catalog,
+    environment: &Environment,
+    query: &SqlText,
+) -> anyhow::Result<Result<(Plan, AdHoc), Vec<Diagnostic>>> {
+    let (checked, bound) = check_and(catalog, environment, Vec::new(), |builder| {
+        bind(builder, query)
+    })?;
+    let Checked { plan, faults, .. } = checked;
+    Ok(match (plan, bound) {
+        (Some(plan), Some(bound)) => Ok((plan, bound)),
+        _ => Err(faults),
+    })
+}
+
+/// Returns `None` after noting the faults in the builder.
+fn bind(builder: &mut Builder<'_>, query: &SqlText) -> Option<AdHoc> {
+    let binder: &Binder = builder.binder;
+    let parsed = match binder
+        .parse(builder.catalog, &[query])
+        .map(|mut all| all.pop())
+    {
+        Ok(Some(Ok(parsed))) => parsed,
+        Ok(Some(Err(fault))) => {
+            builder.faults.push(fault);
+            return None;
+        }
+        Ok(None) => return None,
+        Err(error) => {
+            builder
+                .faults
+                .push(Diagnostic::new(query.span, error.to_string()));
+            return None;
+        }
+    };
+    if !builder.check_reads(query, &parsed.reads) {
+        return None;
+    }
+    if let Err(fault) = binder.session().describe(&query.text) {
+        builder
+            .faults
+            .push(super::bind::query_fault(fault, query, builder.catalog));
+        return None;
+    }
+    let name = Ident {
+        name: NAME.to_owned(),
+        span: query.span,
+    };
+    builder.queries.insert(name.key(), (query.clone(), parsed));
+    let info = builder.feed(&name, query)?;
+    Some(AdHoc {
+        feed: info.feed,
+        linear: info.linear,
+    })
+}

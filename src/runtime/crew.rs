@@ -1,0 +1,253 @@
+//! The nodes at work: how each is told to stop, and when all have ended.
+//!
+//! Knows nothing of what a node does. Called by the run, which hires and dismisses.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use smol::Executor;
+
+use crate::connector::Stop;
+
+/// What a node does for the pipeline: sources stop first, so that the others can take what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Source,
+    Consumer,
+}
+
+/// The node's end of the leash.
+#[derive(Clone)]
+pub struct Leash {
+    /// Given when the node has to stop; seen inside blocking calls.
+    pub stop: Stop,
+    /// Closed at the same time; wakes a node that sleeps.
+    pub stopped: Receiver<()>,
+}
+
+impl Leash {
+    /// Waits until the node has to stop.
+    pub async fn pulled(&self) {
+        // Nothing is ever sent: the error says that the other end is gone.
+        self.stopped.recv().await.unwrap_or_default();
+    }
+}
+
+/// One task of a node.
+struct Member {
+    id: u64,
+    role: Role,
+    stop: Stop,
+    awake: Option<Sender<()>>,
+    /// Closed when the task has ended.
+    ended: Receiver<()>,
+    dismissed: bool,
+}
+
+impl Member {
+    fn tell_to_stop(&mut self) {
+        self.stop.stop();
+        self.awake.take();
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    members: HashMap<String, Vec<Member>>,
+    /// The nodes that were started and not dismissed, those that have ended by themselves included.
+    started: HashSet<String>,
+    next_id: u64,
+    failed: bool,
+    /// The run goes on although nobody is at work: statements may bring more.
+    held: bool,
+    stopping: bool,
+}
+
+/// All tasks of a run.
+pub struct Crew {
+    inner: Mutex<Inner>,
+    /// Rung at each change that may end the run.
+    bell: (Sender<()>, Receiver<()>),
+}
+
+impl Default for Crew {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::default(),
+            bell: async_channel::bounded(1),
+        }
+    }
+}
+
+impl Crew {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic happens under this lock")
+    }
+
+    fn ring(&self) {
+        // A full bell is as good as a ringing one.
+        self.bell.0.try_send(()).unwrap_or_default();
+    }
+
+    /// Puts a task of the node `name` to work.
+    pub fn hire<F: Future<Output = bool> + Send + 'static>(
+        self: &Arc<Self>,
+        executor: &Executor<'static>,
+        (name, role): (&str, Role),
+        work: impl FnOnce(Leash) -> F,
+    ) {
+        let (awake, stopped) = async_channel::bounded(1);
+        let (done, ended) = async_channel::bounded(1);
+        let stop = Stop::default();
+        let future = work(Leash {
+            stop: stop.clone(),
+            stopped,
+        });
+        let mut inner = self.inner();
+        let id = inner.next_id;
+        inner.next_id += 1;
+        let stopping = inner.stopping;
+        inner.started.insert(name.to_owned());
+        let members = inner.members.entry(name.to_owned()).or_default();
+        members.push(Member {
+            id,
+            role,
+            stop,
+            awake: Some(awake),
+            ended,
+            dismissed: false,
+        });
+        if let (true, Role::Source, Some(member)) = (stopping, role, members.last_mut()) {
+            member.tell_to_stop();
+        }
+        drop(inner);
+        let leaving = Leaving {
+            crew: Arc::clone(self),
+            name: name.to_owned(),
+            id,
+            ok: false,
+            _done: done,
+        };
+        executor
+            .spawn(async move {
+                // As a whole, so that it is dropped with the task.
+                let mut leaving = leaving;
+                leaving.ok = future.await;
+            })
+            .detach();
+    }
+
+    fn left(&self, name: &str, id: u64, ok: bool) {
+        let mut inner = self.inner();
+        if let Some(members) = inner.members.get_mut(name)
+            && let Some(at) = members.iter().position(|member| member.id == id)
+        {
+            let member = members.swap_remove(at);
+            if members.is_empty() {
+                inner.members.remove(name);
+            }
+            inner.failed |= !ok && !member.dismissed;
+        }
+        drop(inner);
+        self.ring();
+    }
+
+    /// Says whether a node was started and not dismissed; it may have ended by itself.
+    pub fn has_started(&self, name: &str) -> bool {
+        self.inner().started.contains(name)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.inner().stopping
+    }
+
+    /// Lets the run go on when nobody is at work any more.
+    pub fn hold(&self) {
+        self.inner().held = true;
+    }
+
+    /// Tells the sources to stop; the others take what is there and end.
+    pub fn stop_sources(&self) {
+        let mut inner = self.inner();
+        inner.stopping = true;
+        let members = inner.members.values_mut().flatten();
+        for member in members.filter(|member| member.role == Role::Source) {
+            member.tell_to_stop();
+        }
+        drop(inner);
+        self.ring();
+    }
+
+    /// Tells everybody to stop, finished or not.
+    pub fn stop_all(&self) {
+        self.inner()
+            .members
+            .values_mut()
+            .flatten()
+            .for_each(Member::tell_to_stop);
+    }
+
+    /// Stops nodes and waits until their tasks have ended; how they end is no failure of the run.
+    ///
+    /// # Errors
+    /// The names that had not ended after `bound`; they have been told.
+    pub fn dismiss(&self, names: &[String], bound: Duration) -> Result<(), Vec<String>> {
+        let mut waiting = Vec::new();
+        let mut inner = self.inner();
+        for name in names {
+            inner.started.remove(name);
+            for member in inner.members.get_mut(name).into_iter().flatten() {
+                member.dismissed = true;
+                member.tell_to_stop();
+                waiting.push((name.clone(), member.ended.clone()));
+            }
+        }
+        drop(inner);
+        let all = async {
+            for (_, ended) in &waiting {
+                // Nothing is ever sent: the error says that the task is gone.
+                ended.recv().await.unwrap_or_default();
+            }
+        };
+        smol::block_on(smol::future::or(all, async {
+            smol::Timer::after(bound).await;
+        }));
+        let mut late: Vec<String> = (waiting.into_iter())
+            .filter(|(_, ended)| !ended.is_closed())
+            .map(|(name, _)| name)
+            .collect();
+        late.dedup();
+        if late.is_empty() { Ok(()) } else { Err(late) }
+    }
+
+    /// Returns when nobody is at work any more, with whether all ended well.
+    pub async fn all_left(&self) -> bool {
+        loop {
+            {
+                let inner = self.inner();
+                if inner.members.is_empty() && (!inner.held || inner.stopping) {
+                    return !inner.failed;
+                }
+            }
+            // The crew holds the other end, so there is always a message to come.
+            self.bell.1.recv().await.unwrap_or_default();
+        }
+    }
+}
+
+/// Notes the end of a task, also of one that panics.
+struct Leaving {
+    crew: Arc<Crew>,
+    name: String,
+    id: u64,
+    ok: bool,
+    _done: Sender<()>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.crew.left(&self.name, self.id, self.ok);
+    }
+}

@@ -1,0 +1,155 @@
+//! A pipeline that is changed while it runs: nodes stop, the state changes, other nodes start.
+//!
+//! Called by whoever executes statements, one change at a time, on a thread of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run::{Runtime, needed};
+use super::state;
+use crate::engine::{Session, SqlFault};
+use crate::plan::{Feed, Node, Plan, Work};
+
+/// How long a change waits for what an entity is doing: longer than a request may take by default.
+const DISMISS_MAX: Duration = Duration::from_secs(60);
+
+/// How often a change is tried against transactions that touch the same rows of the engine's own tables.
+/// Each of those takes milliseconds.
+const CONFLICTS_MAX: u32 = 50;
+
+/// The pause after a conflict.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+
+/// What is to become of a pipeline.
+pub struct Change {
+    /// The plan afterwards.
+    pub plan: Plan,
+    /// The nodes whose tables go, those that are made anew included; readers before what they read.
+    pub gone: Vec<Arc<Node>>,
+    /// The nodes whose tables come, each after what it reads.
+    pub come: Vec<Arc<Node>>,
+}
+
+impl Change {
+    /// Changes the state, in one transaction; `more` runs in it, at its end.
+    ///
+    /// # Errors
+    /// DuckDB's own; then nothing has changed.
+    pub fn apply(
+        &self,
+        session: &Session,
+        more: &dyn Fn(&Session) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut conflicts = 0;
+        loop {
+            let applied = session.transaction(|session| {
+                for node in &self.gone {
+                    state::drop_entity(session, &node.name, node.kind)?;
+                }
+                for node in &self.come {
+                    state::create_entity(session, node)?;
+                }
+                more(session)
+            });
+            match applied {
+                Err(error) if is_conflict(&error) && conflicts < CONFLICTS_MAX => {
+                    conflicts += 1;
+                    std::thread::sleep(CONFLICT_PAUSE);
+                }
+                applied => return applied,
+            }
+        }
+    }
+}
+
+fn is_conflict(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<SqlFault>()
+        .is_some_and(|fault| matches!(fault.class.as_ref(), "TransactionContext" | "Transaction"))
+}
+
+impl Runtime {
+    /// Changes the pipeline: stops the nodes that go, changes the state in one transaction, starts those
+    /// that come. Other nodes go on meanwhile. Blocking.
+    ///
+    /// # Errors
+    /// The run is ending; a node does not stop in time, since it waits for an answer from outside; or DuckDB's
+    /// own. Then everything is as before, except that a node that did not stop in time stays stopped.
+    pub fn change(
+        &self,
+        change: Change,
+        more: &dyn Fn(&Session) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.crew.is_stopping(), "the pipeline is stopping");
+        self.crew.hold();
+        let old = self.plan();
+        let stopped = self.stopped_by(&old, &change);
+        let names: Vec<String> = stopped.iter().map(|node| node.name.clone()).collect();
+        if let Err(late) = self.crew.dismiss(&names, DISMISS_MAX) {
+            anyhow::bail!(
+                "{} did not stop within {DISMISS_MAX:?}, since an answer from outside is awaited; \
+                 it will: give the statement again",
+                crate::diagnostic::list_names(late.iter().map(String::as_str))
+            );
+        }
+        for node in &stopped {
+            self.forget_reader(node);
+        }
+        for node in &change.gone {
+            self.retire(node);
+        }
+        let session = self.shared.database.session()?;
+        if let Err(error) = change.apply(&session, more) {
+            self.make_streams(&change.gone)?;
+            self.start_needed(&old)?;
+            return Err(error);
+        }
+        for node in &stopped {
+            self.shared.board.remove(&node.name);
+        }
+        self.make_streams(&change.come)?;
+        let plan = Arc::new(change.plan);
+        *self.plan.write().expect("no panic happens under this lock") = Arc::clone(&plan);
+        self.shared.set_secrets(plan.secrets.clone());
+        self.start_needed(&plan)
+    }
+
+    /// Returns the nodes to stop: those that go, and views with lookups that nobody reads any more.
+    fn stopped_by(&self, old: &Plan, change: &Change) -> Vec<Arc<Node>> {
+        let needed = needed(&change.plan);
+        let goes = |node: &Arc<Node>| change.gone.iter().any(|gone| gone.name == node.name);
+        let stops = |node: &&Arc<Node>| {
+            goes(node) || (self.crew.has_started(&node.name) && !needed.contains(&node.name))
+        };
+        old.nodes.iter().filter(stops).cloned().collect()
+    }
+
+    /// Lets the streams a node read forget it, so that nothing is kept for it.
+    fn forget_reader(&self, node: &Node) {
+        let forget = |reader: &str, feed: &Feed| {
+            let streams = self.lock_streams();
+            for input in &feed.inputs {
+                if let Some(stream) = streams.get(&input.stored.name) {
+                    stream.remove_reader(reader);
+                }
+            }
+        };
+        if let Some(plan) = node.derived() {
+            forget(&plan.stored.name, &plan.feed);
+        }
+        if let Work::Sink(plan) = &node.work {
+            forget(&node.name, &plan.feed);
+        }
+    }
+
+    fn retire(&self, node: &Node) {
+        let mut streams = self.lock_streams();
+        for stored in state::stored_of(node) {
+            if let Some(stream) = streams.remove(&stored.name) {
+                stream.retire();
+                stream.close();
+            }
+            self.shared.board.remove(&stored.name);
+        }
+    }
+}
