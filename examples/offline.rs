@@ -21,9 +21,14 @@ const SEED: u64 = 1;
 fn main() -> ExitCode {
     let own = std::env::current_exe().expect("the system tells where this program is");
     let folder = own.parent().and_then(|examples| examples.parent());
-    let binary = folder.expect("examples lie in a folder of the target").join("omlsp");
+    let binary = folder
+        .expect("examples lie in a folder of the target")
+        .join("omlsp");
     if !binary.exists() {
-        eprintln!("there is no {} yet: run `cargo build --release` first", binary.display());
+        eprintln!(
+            "there is no {} yet: run `cargo build --release` first",
+            binary.display()
+        );
         return ExitCode::from(2);
     }
     let server = Server::start();

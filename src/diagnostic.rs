@@ -81,6 +81,30 @@ impl SourceMap {
         }
     }
 
+    /// Puts another text in the place of one that nothing points into any more.
+    pub fn replace(&mut self, file: FileId, path: impl Into<PathBuf>, text: impl Into<String>) {
+        self.files[file.0 as usize] = Source {
+            path: path.into(),
+            text: text.into(),
+            shown: None,
+        };
+    }
+
+    /// Returns the same map with every text changed by `change`, which keeps each byte's place.
+    #[must_use]
+    pub fn with_texts(&self, change: impl Fn(&str) -> String) -> Self {
+        let files = self.files.iter();
+        Self {
+            files: files
+                .map(|source| Source {
+                    path: source.path.clone(),
+                    text: change(&source.text),
+                    shown: source.shown.as_deref().map(&change),
+                })
+                .collect(),
+        }
+    }
+
     /// Returns every file's number, in the order they were added.
     pub fn files(&self) -> impl Iterator<Item = FileId> + use<> {
         let count = u32::try_from(self.files.len()).expect("`add` keeps the count below 2^32");

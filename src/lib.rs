@@ -50,5 +50,8 @@ pub mod plan;
 /// Executor, nodes, pipes, shutdown.
 pub mod runtime;
 
+/// Statements given to a pipeline: the service, and the control socket.
+pub mod server;
+
 /// The command line: one file per subcommand.
 pub mod cli;

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, FileId, SourceMap, Span};
-use crate::sql::{Create, EntityKind, Ident, Statement, StatementKind, parse_file};
+use crate::sql::{
+    Create, Definition, EntityKind, Ident, OptionValueKind, Statement, StatementKind, parse_file,
+};
 
 /// One named thing of the pipeline.
 #[derive(Clone, Debug)]
@@ -35,6 +37,22 @@ impl Entity {
 
     pub fn kind(&self) -> EntityKind {
         self.create.definition.kind()
+    }
+
+    /// Returns the secrets that the entity's options name.
+    pub fn secrets(&self) -> impl Iterator<Item = &Ident> {
+        let options = match &self.create.definition {
+            Definition::Table(relation)
+            | Definition::Source(relation)
+            | Definition::Lookup(relation) => Some(&relation.options),
+            Definition::Sink { options, .. } => Some(options),
+            _ => None,
+        };
+        let entries = options.into_iter().flat_map(|options| &options.entries);
+        entries.filter_map(|entry| match &entry.value.kind {
+            OptionValueKind::Secret(name) => Some(name),
+            _ => None,
+        })
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Data goes to stdout, everything else to stderr.
 
+mod client;
 mod graph;
 mod load;
+mod output;
 mod progress;
 mod run;
+mod shell;
+mod show;
+mod sql;
 mod state_dir;
 mod validate;
 
@@ -26,6 +31,9 @@ enum Command {
     Run(run::Arguments),
     Validate(validate::Arguments),
     Graph(graph::Arguments),
+    Show(show::Arguments),
+    Sql(sql::Arguments),
+    Shell(shell::Arguments),
 }
 
 /// What a subcommand came to.
@@ -54,5 +62,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Run(arguments) => self::run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
+        Command::Shell(arguments) => shell::run(&arguments),
     }
 }

@@ -1,7 +1,7 @@
 //! `omlsp run`: validate, bring the state in line, run until the end or a signal.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::progress::Progress;
 use super::state_dir::{self, StateDir};
 use super::{Outcome, load};
+use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Database, Ledger};
-use crate::options::parse_duration;
+use crate::options::{Environment, parse_duration};
+use crate::plan::check;
 use crate::runtime::{Ended, RunOptions, Runtime, Shared, state};
+use crate::server::{self, Pipeline, Server, Service, Vault};
 
 /// Run a pipeline
 ///
@@ -67,46 +70,60 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Files that cannot be read, a state directory that is not ours to use.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     init_log(arguments.log_format);
-    let loaded = load::load(&arguments.paths)?;
-    let mut faults = loaded.checked.faults;
-    faults.extend(loaded.catalog.commands.iter().map(|command| {
+    let environment = Environment::of_process();
+    let mut sources = load::read(&arguments.paths)?;
+    let (mut catalog, mut faults) = Catalog::of_files(&sources);
+    faults.extend(catalog.commands.iter().map(|command| {
         Diagnostic::new(command.span, "a pipeline file only defines entities")
             .help("run this statement with `omlsp sql`")
     }));
-    let plan = match loaded.checked.plan {
-        Some(plan) if faults.is_empty() => plan,
-        _ => {
-            load::print_faults(&loaded.sources, &faults);
-            return Ok(Outcome::Failed);
-        }
+    // What statements created belongs to the pipeline too. A directory that is not there is not made before
+    // everything is known to be valid.
+    let kept = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
+    let mut opened = kept.then(|| Opened::open(arguments)).transpose()?;
+    if let Some(opened) = &opened {
+        let vault = opened.vault(&environment);
+        let session = opened.database.session()?;
+        server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
+    }
+    let checked = check(&catalog, &environment, faults)?;
+    let Some(plan) = checked.plan else {
+        load::print_faults(&sources, &checked.faults);
+        return Ok(Outcome::Failed);
     };
-    let owned = if arguments.ephemeral {
-        None
-    } else {
-        Some(StateDir::own(&arguments.state)?)
+    let opened = match opened.take() {
+        Some(opened) => opened,
+        None => Opened::open(arguments)?,
     };
-    let database = Database::open(owned.as_ref().map(StateDir::database).as_deref())?;
-    let session = database.session()?;
-    Ledger::new(&session).prepare()?;
+    let session = opened.database.session()?;
     let steps = state::compare(&session, &plan, arguments.replace)?;
     if arguments.plan {
         print!("{}", steps.render());
         return Ok(Outcome::Done);
     }
     state::apply(&session, &plan, &steps)?;
+    let pipeline = Pipeline::new(sources, catalog, &session)?;
     drop(session);
+    let vault = opened.vault(&environment);
+    let Opened { dir, database } = opened;
     let clock = Arc::new(chrono::Utc::now);
     let shared = Arc::new(Shared::new(database, plan.secrets.clone(), clock)?);
     let options = RunOptions {
         once: arguments.once,
         drain_timeout: arguments.drain_timeout,
     };
-    let runtime = Runtime::new(shared, plan, options)?;
+    let runtime = Arc::new(Runtime::new(shared, plan, options)?);
     runtime.start()?;
+    let service = Service::running(Arc::clone(&runtime), pipeline, vault, environment);
+    let server = match &dir {
+        Some(dir) => Some(Server::start(Arc::new(service), dir.path())?),
+        None => None,
+    };
     tracing::info!(entities = runtime.plan().nodes.len(), "running");
     let progress = Progress::start(&runtime.shared);
     let ended = runtime.run(interrupted(arguments.run_for)?);
     drop(progress);
+    drop(server);
     let failed = ended == Ended::Badly || (arguments.once && runtime.shared.board.errors() > 0);
     tracing::info!("stopped");
     Ok(if failed {
@@ -114,6 +131,30 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Done
     })
+}
+
+/// A state that is ours: in its directory, or in memory.
+struct Opened {
+    dir: Option<StateDir>,
+    database: Database,
+}
+
+impl Opened {
+    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let dir = match arguments.ephemeral {
+            true => None,
+            false => Some(StateDir::own(&arguments.state)?),
+        };
+        let database = Database::open(dir.as_ref().map(StateDir::database).as_deref())?;
+        Ledger::new(&database.session()?).prepare()?;
+        Ok(Self { dir, database })
+    }
+
+    fn vault(&self, environment: &Environment) -> Vault {
+        // Nothing that is kept in memory only is encrypted.
+        let folder = self.dir.as_ref().map_or(Path::new(""), StateDir::path);
+        Vault::new(folder, environment)
+    }
 }
 
 /// Ends at the first signal or after the given time. From then on a signal ends the process at once.

@@ -9,6 +9,9 @@ use anyhow::Context as _;
 /// The directory used when none is named.
 const DEFAULT: &str = ".omlsp";
 
+/// The database in it.
+const DATABASE: &str = "state.duckdb";
+
 /// Where the state is.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -41,37 +44,60 @@ impl StateDir {
     /// Another process owns it (named by its id), or the directory cannot be written.
     pub fn own(arguments: &Arguments) -> anyhow::Result<Self> {
         let path = arguments.path();
-        create_private(&path)
+        if let Some(owned) = Self::try_own(&path)? {
+            return Ok(owned);
+        }
+        let owner = owner(&path).map_or_else(String::new, |id| format!(" (process {id})"));
+        anyhow::bail!(
+            "the state directory `{}` is in use by another omlsp{owner}; stop it, or choose another --state-dir",
+            path.display()
+        );
+    }
+
+    /// As [`StateDir::own`]; `None` if another process owns it.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn try_own(path: &Path) -> anyhow::Result<Option<Self>> {
+        create_private(path)
             .with_context(|| format!("cannot create the state directory `{}`", path.display()))?;
-        let lock_path = path.join("owner");
         let mut lock = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&lock_path)
+            .open(path.join("owner"))
             .with_context(|| format!("cannot write to the state directory `{}`", path.display()))?;
-        if lock.try_lock().is_err() {
-            let owner = owner(&path).map_or_else(String::new, |id| format!(" (process {id})"));
-            anyhow::bail!(
-                "the state directory `{}` is in use by another omlsp{owner}; stop it, or choose another --state-dir",
-                path.display()
-            );
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => {
+                let message = format!("cannot lock the state directory `{}`", path.display());
+                return Err(anyhow::Error::from(error).context(message));
+            }
         }
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;
-        Ok(Self { path, _lock: lock })
+        Ok(Some(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        }))
     }
 
     /// Returns the path of the database.
     pub fn database(&self) -> PathBuf {
-        self.path.join("state.duckdb")
+        self.path.join(DATABASE)
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Says whether a directory holds a state.
+pub fn has_state(path: &Path) -> bool {
+    path.join(DATABASE).is_file()
 }
 
 /// Returns the process id that the owner of a directory wrote down.

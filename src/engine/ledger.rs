@@ -70,6 +70,7 @@ impl<'a> Ledger<'a> {
                  CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
                  origin VARCHAR, created BIGINT);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.secret (name VARCHAR, sealed VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
                  message VARCHAR, payload VARCHAR);\n\
                  CREATE VIEW IF NOT EXISTS main.omlsp_errors AS FROM omlsp.error;\n",
@@ -258,6 +259,39 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// Keeps a secret's value, which the caller has encrypted, in place of one of the same name.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn keep_secret(&self, name: &str, sealed: &str) -> anyhow::Result<()> {
+        self.session.execute(
+            "DELETE FROM omlsp.secret WHERE lower(name) = lower($1)",
+            &[&name],
+        )?;
+        self.session.execute(
+            "INSERT INTO omlsp.secret VALUES ($1, $2)",
+            &[&name, &sealed],
+        )?;
+        Ok(())
+    }
+
+    /// Returns the name and the encrypted value of each secret that is kept.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn secrets(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let rows = self
+            .session
+            .texts("SELECT name, sealed FROM omlsp.secret", &[])?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| match row.as_slice() {
+                [Some(name), Some(sealed)] => Some((name.clone(), sealed.clone())),
+                _ => None,
+            })
+            .collect())
+    }
+
     /// Forgets an entity with its stream, its positions and its sink's state.
     ///
     /// # Errors
@@ -268,6 +302,7 @@ impl<'a> Ledger<'a> {
             "DELETE FROM omlsp.stream WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.position WHERE lower(consumer) = lower($1) OR lower(stream) = lower($1)",
             "DELETE FROM omlsp.sink WHERE lower(name) = lower($1)",
+            "DELETE FROM omlsp.secret WHERE lower(name) = lower($1)",
         ] {
             self.session.execute(sql, &[&name])?;
         }

@@ -1,8 +1,9 @@
 //! A query together with the streams it reads, ready to run over all of them or over what is new.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::node::LookupPlan;
+use super::node::{LookupPlan, Plan, Work};
 use crate::engine::Stored;
 use crate::sql::quote_ident;
 
@@ -51,6 +52,19 @@ impl Feed {
             return format!("SELECT * FROM ({query}\n)");
         }
         format!("WITH {} SELECT * FROM ({query}\n)", ctes.join(", "))
+    }
+
+    /// Takes the lookups of another plan in the place of its own, except those that have changed: what a
+    /// lookup counts and caches is kept where it is.
+    pub fn adopt_lookups(&mut self, plan: &Plan, changed: &HashSet<String>) {
+        for step in &mut self.lookups {
+            let node = plan.node(&step.lookup.name);
+            if let Some(Work::Lookup(lookup)) = node.map(|node| &node.work)
+                && !changed.contains(&step.lookup.name)
+            {
+                step.lookup = Arc::clone(lookup);
+            }
+        }
     }
 
     /// Returns the query over everything its inputs hold.

@@ -1,5 +1,6 @@
 //! The plan of one entity: everything a node needs to run, validated.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +23,38 @@ impl Plan {
         self.nodes
             .iter()
             .find(|node| node.name.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Plan {
+    /// Takes the nodes of another plan in the place of its own, except those that have changed, and the
+    /// lookups of the other where the changed ones ask them.
+    pub fn adopt(&mut self, other: &Self, changed: &HashSet<String>) {
+        for node in &mut self.nodes {
+            if let Some(old) = other
+                .node(&node.name)
+                .filter(|_| !changed.contains(&node.name))
+            {
+                *node = Arc::clone(old);
+            }
+        }
+        self.adopt_lookups(other, changed);
+    }
+
+    /// Takes the lookups of another plan in the place of its own, except those that have changed.
+    pub fn adopt_lookups(&mut self, other: &Self, changed: &HashSet<String>) {
+        // A node that somebody else has too was adopted with its lookups.
+        for node in self.nodes.iter_mut().filter_map(Arc::get_mut) {
+            match &mut node.work {
+                Work::Derived(plan) => plan.feed.adopt_lookups(other, changed),
+                Work::Sink(plan) => {
+                    if let Some(result) = &mut plan.result {
+                        result.feed.adopt_lookups(other, changed);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::run::{Runtime, needed};
 use super::state;
 use crate::engine::{Session, SqlFault};
 use crate::plan::{Feed, Node, Plan, Work};
+use crate::sql::EntityKind;
 
 /// How long a change waits for what an entity is doing: longer than a request may take by default.
 const DISMISS_MAX: Duration = Duration::from_secs(60);
@@ -24,10 +25,12 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 pub struct Change {
     /// The plan afterwards.
     pub plan: Plan,
-    /// The nodes whose tables go, those that are made anew included; readers before what they read.
-    pub gone: Vec<Arc<Node>>,
+    /// The entities whose tables go, those that are made anew included; readers before what they read.
+    pub gone: Vec<(String, EntityKind)>,
     /// The nodes whose tables come, each after what it reads.
     pub come: Vec<Arc<Node>>,
+    /// The nodes that stop and go on with the new plan, their tables as they are.
+    pub restarted: Vec<String>,
 }
 
 impl Change {
@@ -43,8 +46,8 @@ impl Change {
         let mut conflicts = 0;
         loop {
             let applied = session.transaction(|session| {
-                for node in &self.gone {
-                    state::drop_entity(session, &node.name, node.kind)?;
+                for (name, kind) in &self.gone {
+                    state::drop_entity(session, name, *kind)?;
                 }
                 for node in &self.come {
                     state::create_entity(session, node)?;
@@ -95,12 +98,15 @@ impl Runtime {
         for node in &stopped {
             self.forget_reader(node);
         }
-        for node in &change.gone {
+        let gone: Vec<Arc<Node>> = (change.gone.iter())
+            .filter_map(|(name, _)| old.node(name).cloned())
+            .collect();
+        for node in &gone {
             self.retire(node);
         }
         let session = self.shared.database.session()?;
         if let Err(error) = change.apply(&session, more) {
-            self.make_streams(&change.gone)?;
+            self.make_streams(&gone)?;
             self.start_needed(&old)?;
             return Err(error);
         }
@@ -117,9 +123,11 @@ impl Runtime {
     /// Returns the nodes to stop: those that go, and views with lookups that nobody reads any more.
     fn stopped_by(&self, old: &Plan, change: &Change) -> Vec<Arc<Node>> {
         let needed = needed(&change.plan);
-        let goes = |node: &Arc<Node>| change.gone.iter().any(|gone| gone.name == node.name);
+        let named = (change.gone.iter().map(|(name, _)| name)).chain(&change.restarted);
+        let named: Vec<&String> = named.collect();
         let stops = |node: &&Arc<Node>| {
-            goes(node) || (self.crew.has_started(&node.name) && !needed.contains(&node.name))
+            named.contains(&&node.name)
+                || (self.crew.has_started(&node.name) && !needed.contains(&node.name))
         };
         old.nodes.iter().filter(stops).cloned().collect()
     }

@@ -33,7 +33,11 @@ mod command;
 // What of a file must not be shown.
 mod hide;
 
+// A text without the values of its secrets.
+mod mask;
+
 pub use hide::add_source;
+pub use mask::mask_secrets;
 pub use script::{Parsed, parse_file};
 pub use statement::*;
 pub use token::{Opening, Token, TokenKind, ends_statement, quote_ident, quote_text, tokens};

@@ -1,0 +1,280 @@
+//! Executes statements over a pipeline: one that runs in this process, or the state it left.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use super::control::{Control, Ended};
+use super::pipeline::Pipeline;
+use super::protocol::{Emit, Event, Request};
+use super::settings::Settings;
+use super::vault::Vault;
+use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::engine::{Database, Ledger, Session};
+use crate::options::Environment;
+use crate::plan::{Plan, check};
+use crate::runtime::{Runtime, Shared};
+use crate::sql::{Statement, StatementKind, mask_secrets, parse_file};
+
+/// What statements are called in messages when they come from no file.
+const NAME: &str = "statement";
+
+/// A pipeline that statements can be given to, by many clients at once.
+pub struct Service {
+    pub(super) shared: Arc<Shared>,
+    pub(super) runtime: Option<Arc<Runtime>>,
+    pipeline: RwLock<Arc<Pipeline>>,
+    /// The plan of a state that nobody runs, made when first needed.
+    plan: Mutex<Option<Arc<Plan>>>,
+    /// Held while the pipeline is changed: one at a time.
+    changing: Mutex<()>,
+    pub(super) environment: Environment,
+    pub(super) vault: Vault,
+}
+
+/// Why a statement was not executed.
+pub enum Refusal {
+    /// It is wrong.
+    Faults(Vec<Diagnostic>),
+    /// The world is.
+    Error(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Ended> for Refusal {
+    fn from(ended: Ended) -> Self {
+        Self::Error(ended.into())
+    }
+}
+
+impl From<Diagnostic> for Refusal {
+    fn from(fault: Diagnostic) -> Self {
+        Self::Faults(vec![fault])
+    }
+}
+
+impl From<Box<Diagnostic>> for Refusal {
+    fn from(fault: Box<Diagnostic>) -> Self {
+        Self::Faults(vec![*fault])
+    }
+}
+
+impl Service {
+    /// Serves a running pipeline.
+    pub fn running(
+        runtime: Arc<Runtime>,
+        pipeline: Pipeline,
+        vault: Vault,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(&runtime.shared),
+            runtime: Some(runtime),
+            pipeline: RwLock::new(Arc::new(pipeline)),
+            plan: Mutex::default(),
+            changing: Mutex::default(),
+            environment,
+            vault,
+        }
+    }
+
+    /// Serves a state that nobody runs; the caller owns its directory.
+    ///
+    /// # Errors
+    /// A secret cannot be decrypted, the state is of a newer version, or DuckDB's own.
+    pub fn over_state(
+        database: Database,
+        state_dir: &Path,
+        environment: Environment,
+    ) -> anyhow::Result<Self> {
+        let session = database.session()?;
+        Ledger::new(&session).prepare()?;
+        let vault = Vault::new(state_dir, &environment);
+        let pipeline = Pipeline::of_state(&session, &vault)?;
+        drop(session);
+        let secrets =
+            crate::catalog::resolve_secrets(&pipeline.checkable(), &environment, &mut Vec::new());
+        let shared = Shared::new(database, secrets, Arc::new(chrono::Utc::now))?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            runtime: None,
+            pipeline: RwLock::new(Arc::new(pipeline)),
+            plan: Mutex::default(),
+            changing: Mutex::default(),
+            environment,
+            vault,
+        })
+    }
+
+    pub(super) fn session(&self) -> anyhow::Result<Session> {
+        self.shared.database.session()
+    }
+
+    pub(super) fn pipeline(&self) -> Arc<Pipeline> {
+        Arc::clone(
+            &self
+                .pipeline
+                .read()
+                .expect("no panic happens under this lock"),
+        )
+    }
+
+    /// Begins a change of the pipeline; nobody else changes it until the guard is dropped.
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        // What a change that panicked left behind is consistent: the pipeline is put in place at its end.
+        self.changing
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Puts a changed pipeline in place.
+    pub(super) fn put(&self, pipeline: Pipeline) {
+        *self
+            .pipeline
+            .write()
+            .expect("no panic happens under this lock") = Arc::new(pipeline);
+        self.plan
+            .lock()
+            .expect("no panic happens under this lock")
+            .take();
+    }
+
+    /// Returns the plan of the pipeline.
+    pub(super) fn plan(&self, pipeline: &Pipeline) -> Result<Arc<Plan>, Refusal> {
+        if let Some(runtime) = &self.runtime {
+            return Ok(runtime.plan());
+        }
+        let kept = self
+            .plan
+            .lock()
+            .expect("no panic happens under this lock")
+            .clone();
+        if let Some(plan) = kept {
+            return Ok(plan);
+        }
+        let faults = pipeline.faults.clone();
+        let checked = check(&pipeline.checkable(), &self.environment, faults)?;
+        let plan = Arc::new(checked.plan.ok_or(Refusal::Faults(checked.faults))?);
+        let mut kept = self.plan.lock().expect("no panic happens under this lock");
+        *kept = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Executes a script, its statements in order up to the first that fails; what went wrong is emitted as
+    /// [`Event::Error`]. Blocking. Returns whether all went well.
+    pub fn run(&self, request: &Request, control: &Control, emit: Emit<'_>) -> bool {
+        std::thread::scope(|scope| {
+            scope.spawn(|| control.watch());
+            let run = || self.script(request, control, emit);
+            let ran = catch_unwind(AssertUnwindSafe(run));
+            control.finish();
+            ran.unwrap_or_else(|_| {
+                tracing::error!("executing a statement panicked");
+                false
+            })
+        })
+    }
+
+    fn script(&self, request: &Request, control: &Control, emit: Emit<'_>) -> bool {
+        let pipeline = self.pipeline();
+        let mut script = Script {
+            service: self,
+            sources: pipeline.sources.clone(),
+            pipeline,
+            settings: request.settings.clone(),
+            control,
+            emit,
+        };
+        let name = if request.name.is_empty() {
+            NAME
+        } else {
+            &request.name
+        };
+        let file = script.pipeline.script;
+        script.sources.replace(file, name, request.sql.as_str());
+        let parsed = parse_file(&script.sources, file);
+        let mut outcome = match parsed.faults.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::Faults(parsed.faults)),
+        };
+        if outcome.is_ok() {
+            let mut statements = parsed.statements.iter();
+            outcome = statements.try_for_each(|statement| {
+                control.check()?;
+                script.refresh((name, &request.sql));
+                script.statement(statement)
+            });
+        }
+        match outcome {
+            Ok(()) => true,
+            Err(refusal) => {
+                let text = script.rendered(refusal);
+                // Whoever is gone needs no error.
+                (script.emit)(Event::Error(text)).unwrap_or_default();
+                false
+            }
+        }
+    }
+}
+
+/// A script while it is executed.
+pub(super) struct Script<'a> {
+    pub service: &'a Service,
+    /// The pipeline as the current statement finds it.
+    pub pipeline: Arc<Pipeline>,
+    /// Its texts and the script's.
+    pub sources: SourceMap,
+    pub settings: Settings,
+    pub control: &'a Control,
+    pub emit: Emit<'a>,
+}
+
+impl Script<'_> {
+    /// Takes over what others, or the statement before, have changed.
+    fn refresh(&mut self, (name, sql): (&str, &str)) {
+        let pipeline = self.service.pipeline();
+        if !Arc::ptr_eq(&pipeline, &self.pipeline) {
+            self.sources = pipeline.sources.clone();
+            self.sources.replace(pipeline.script, name, sql);
+            self.pipeline = pipeline;
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<(), Refusal> {
+        match &statement.kind {
+            StatementKind::Query(query) => self.select(query),
+            StatementKind::Explain(query) => self.explain(query),
+            StatementKind::Show { what, .. } => self.show(*what),
+            StatementKind::ShowCreate { kind, name } => self.show_create(*kind, name),
+            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Set { name, value } => {
+                self.settings.set(name, value)?;
+                let settings = self.settings.clone();
+                Ok((self.emit)(Event::Settings(settings))?)
+            }
+            StatementKind::Create(create) => self.create(statement.span, create),
+            StatementKind::Drop(drop) => self.drop_entity(drop),
+        }
+    }
+
+    pub fn message(&mut self, text: impl Into<String>) -> Result<(), Refusal> {
+        Ok((self.emit)(Event::Message(text.into()))?)
+    }
+
+    /// Renders a refusal for people, secrets hidden.
+    fn rendered(&self, refusal: Refusal) -> String {
+        let text = match refusal {
+            Refusal::Error(error) => format!("error: {error:#}"),
+            Refusal::Faults(faults) => {
+                let sources = self.sources.with_texts(mask_secrets);
+                sources.render(&faults).trim_end().to_owned()
+            }
+        };
+        self.service.shared.mask(&text)
+    }
+}
