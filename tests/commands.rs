@@ -24,12 +24,16 @@ fn check_answers(project: &Project, state: &str) {
         let args = ["sql", "--state-dir", "state", "--format", format, sql];
         project.omlsp(args).run().expect_code(0)
     };
-    let query = "SELECT n, half, CASE WHEN n > 1 THEN 'it''s' END AS word FROM numbers ORDER BY n LIMIT 3";
+    let query =
+        "SELECT n, half, CASE WHEN n > 1 THEN 'it''s' END AS word FROM numbers ORDER BY n LIMIT 3";
     assert_eq!(
         sql("json", query).stdout,
         "{\"n\":0,\"half\":0.0,\"word\":null}\n{\"n\":1,\"half\":0.5,\"word\":null}\n{\"n\":2,\"half\":1.0,\"word\":\"it's\"}\n"
     );
-    assert_eq!(sql("csv", query).stdout, "n,half,word\n0,0.0,\n1,0.5,\n2,1.0,it's\n");
+    assert_eq!(
+        sql("csv", query).stdout,
+        "n,half,word\n0,0.0,\n1,0.5,\n2,1.0,it's\n"
+    );
     assert_eq!(
         sql("table", query).stdout,
         "┌───┬──────┬──────┐\n\
@@ -41,8 +45,15 @@ fn check_answers(project: &Project, state: &str) {
          └───┴──────┴──────┘\n"
     );
     let show = |what: &[&str]| {
-        let args = ["show"].iter().chain(what).chain(&["--state-dir", "state", "--format", "json"]);
-        project.omlsp(args.copied()).run().expect_code(0).json_lines()
+        let args = ["show"]
+            .iter()
+            .chain(what)
+            .chain(&["--state-dir", "state", "--format", "json"]);
+        project
+            .omlsp(args.copied())
+            .run()
+            .expect_code(0)
+            .json_lines()
     };
     let tables = show(&["tables"]);
     assert_eq!(tables.len(), 1, "{tables:?}");
@@ -57,7 +68,11 @@ fn check_answers(project: &Project, state: &str) {
     assert_eq!(show(&["sources"])[0]["name"], "ticks");
     assert_eq!(show(&["lookups"]).len(), 0);
     assert_eq!(show(&["errors"]).len(), 0);
-    let described = sql("csv", "DESCRIBE numbers; SHOW CREATE VIEW halves; EXPLAIN FROM total").stdout;
+    let described = sql(
+        "csv",
+        "DESCRIBE numbers; SHOW CREATE VIEW halves; EXPLAIN FROM total",
+    )
+    .stdout;
     let expected = "column,type,note\n\
         n,BIGINT,primary key\n\
         half,DOUBLE,AS (n / 2)\n\n\
@@ -86,10 +101,23 @@ fn answers_are_the_same_with_and_without_an_owner() {
 #[test]
 fn a_bare_state_dir_is_the_default_one() {
     let project = Project::new();
-    project.file("p.sql", "CREATE TABLE t (n BIGINT) WITH (connector = 'generate', rows = 2)");
-    project.omlsp(["run", "p.sql", "--state-dir"]).run().expect_code(0);
-    for args in [&["show", "tables"][..], &["show", "tables", "--state-dir"], &["sql", "SHOW TABLES", "--state-dir", ".omlsp"]] {
-        let output = project.omlsp(args.iter().chain(&["--format", "csv"]).copied()).run().expect_code(0);
+    project.file(
+        "p.sql",
+        "CREATE TABLE t (n BIGINT) WITH (connector = 'generate', rows = 2)",
+    );
+    project
+        .omlsp(["run", "p.sql", "--state-dir"])
+        .run()
+        .expect_code(0);
+    for args in [
+        &["show", "tables"][..],
+        &["show", "tables", "--state-dir"],
+        &["sql", "SHOW TABLES", "--state-dir", ".omlsp"],
+    ] {
+        let output = project
+            .omlsp(args.iter().chain(&["--format", "csv"]).copied())
+            .run()
+            .expect_code(0);
         assert!(output.stdout.contains("t,stopped,2"), "{output}");
     }
 }
@@ -97,23 +125,77 @@ fn a_bare_state_dir_is_the_default_one() {
 #[test]
 fn faults_have_places_and_exit_codes() {
     let project = Project::new();
-    project.file("p.sql", "CREATE TABLE prices (n BIGINT) WITH (connector = 'generate', rows = 2)");
+    project.file(
+        "p.sql",
+        "CREATE TABLE prices (n BIGINT) WITH (connector = 'generate', rows = 2)",
+    );
     project.omlsp(["run", "p.sql"]).run().expect_code(0);
     project.file("q.sql", "SELECT 1;\n\nSELECT m FROM prices;\nSELECT 2;\n");
     let cases: &[(&[&str], i32, &[&str])] = &[
-        (&["sql", "SELECT n FROM prizes"], 1, &["relation `prizes` does not exist", "did you mean `prices`?"]),
-        (&["sql", "SELECT nn FROM prices"], 1, &["statement:1:8", "`n`"]),
+        (
+            &["sql", "SELECT n FROM prizes"],
+            1,
+            &["relation `prizes` does not exist", "did you mean `prices`?"],
+        ),
+        (
+            &["sql", "SELECT nn FROM prices"],
+            1,
+            &["statement:1:8", "`n`"],
+        ),
         (&["sql", "-f", "q.sql"], 1, &["q.sql:3:8"]),
-        (&["sql", "SELECT 1; SELEC 2"], 1, &["did you mean `SELECT`?"]),
-        (&["sql", "SELECT * FROM omlsp.entity"], 1, &["named with a schema"]),
-        (&["sql", "WITH x AS (SELECT 1) DELETE FROM prices"], 1, &["error"]),
-        (&["sql", "WITH x AS (SELECT 1) INSERT INTO data.prices SELECT 1, 2, NULL"], 1, &["error"]),
-        (&["sql", "SELECT * FROM read_csv('/etc/passwd')"], 1, &["error"]),
-        (&["sql", "SET statement_timeot = '1s'"], 1, &["did you mean `statement_timeout`?"]),
-        (&["sql", "SET statement_timeout = 'soon'"], 1, &["must be a duration"]),
-        (&["sql", "DROP VIEW prices"], 1, &["`prices` is a TABLE, not a VIEW", "DROP TABLE prices"]),
-        (&["sql", "SELECT 1", "--state-dir", "nowhere"], 1, &["there is no state in `nowhere`"]),
-        (&["show", "tables", "--state-dir", "nowhere"], 1, &["there is no state in `nowhere`"]),
+        (
+            &["sql", "SELECT 1; SELEC 2"],
+            1,
+            &["did you mean `SELECT`?"],
+        ),
+        (
+            &["sql", "SELECT * FROM omlsp.entity"],
+            1,
+            &["named with a schema"],
+        ),
+        (
+            &["sql", "WITH x AS (SELECT 1) DELETE FROM prices"],
+            1,
+            &["error"],
+        ),
+        (
+            &[
+                "sql",
+                "WITH x AS (SELECT 1) INSERT INTO data.prices SELECT 1, 2, NULL",
+            ],
+            1,
+            &["error"],
+        ),
+        (
+            &["sql", "SELECT * FROM read_csv('/etc/passwd')"],
+            1,
+            &["error"],
+        ),
+        (
+            &["sql", "SET statement_timeot = '1s'"],
+            1,
+            &["did you mean `statement_timeout`?"],
+        ),
+        (
+            &["sql", "SET statement_timeout = 'soon'"],
+            1,
+            &["must be a duration"],
+        ),
+        (
+            &["sql", "DROP VIEW prices"],
+            1,
+            &["`prices` is a TABLE, not a VIEW", "DROP TABLE prices"],
+        ),
+        (
+            &["sql", "SELECT 1", "--state-dir", "nowhere"],
+            1,
+            &["there is no state in `nowhere`"],
+        ),
+        (
+            &["show", "tables", "--state-dir", "nowhere"],
+            1,
+            &["there is no state in `nowhere`"],
+        ),
         (&["show", "tabels"], 2, &["tables"]),
         (&["show", "tables", "views"], 2, &["materialized"]),
         (&["sql"], 2, &["SQL"]),
@@ -121,14 +203,22 @@ fn faults_have_places_and_exit_codes() {
     for (args, code, texts) in cases {
         let output = project.omlsp(args.iter().copied()).run().expect_code(*code);
         for text in *texts {
-            assert!(output.stderr.contains(text), "{args:?}: no `{text}` in {output}");
+            assert!(
+                output.stderr.contains(text),
+                "{args:?}: no `{text}` in {output}"
+            );
         }
     }
     // Nothing of a script runs after what failed, and what came before has its result.
-    let output = project.omlsp(["sql", "--format", "csv", "-f", "q.sql"]).run().expect_code(1);
+    let output = project
+        .omlsp(["sql", "--format", "csv", "-f", "q.sql"])
+        .run()
+        .expect_code(1);
     assert_eq!(output.stdout, "1\n1\n");
     assert!(!project.path().join("nowhere").exists());
-    let count = project.omlsp(["sql", "--format", "csv", "SELECT count(*) AS n FROM prices"]).run();
+    let count = project
+        .omlsp(["sql", "--format", "csv", "SELECT count(*) AS n FROM prices"])
+        .run();
     assert_eq!(count.stdout, "n\n2\n");
 }
 
@@ -143,7 +233,10 @@ fn queries_without_a_tree_run_too() {
         ("FROM t WHERE n = 3", "n,odd\n3,true\n"),
         ("VALUES (1), (NULL)", "col0\n1\n\"\"\n"),
     ] {
-        let output = project.omlsp(["sql", "--format", "csv", sql]).run().expect_code(0);
+        let output = project
+            .omlsp(["sql", "--format", "csv", sql])
+            .run()
+            .expect_code(0);
         assert_eq!(output.stdout, expected, "{sql}");
     }
     let output = project.omlsp(["sql", "SUMMARIZE t"]).run().expect_code(0);

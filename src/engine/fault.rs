@@ -10,9 +10,9 @@ pub struct SqlFault {
     /// Offset and length of the culprit.
     pub place: Option<(usize, usize)>,
     /// The name DuckDB did not find.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// What to do about it, where that follows from the kind of fault.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// Near names, best first.
     pub candidates: Box<[String]>,
     /// True if the text is no SQL at all, as opposed to naming something that does not exist.
@@ -68,9 +68,9 @@ impl SqlFault {
         let (message, help) = reword(object, message.unwrap_or("unknown error"));
         Self {
             message,
-            help,
+            help: help.map(String::into_boxed_str),
             place,
-            name: field("name").map(str::to_owned),
+            name: field("name").map(Into::into),
             candidates,
             syntax: field("error_subtype") == Some("SYNTAX_ERROR"),
             class: field("exception_type").unwrap_or("").into(),

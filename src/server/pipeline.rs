@@ -181,7 +181,13 @@ impl Pipeline {
         self.release(&name);
         let title = format!("created by a statement ({name})");
         // A secret's value does not stay in a text that messages show.
-        let shown = crate::sql::mask_secrets(&entity.text);
+        let shown = match backend_of(entity) {
+            Some(backend) => format!(
+                "CREATE SECRET {} WITH (backend = '{backend}') AS '{UNKNOWN}'",
+                crate::sql::quote_ident(&name)
+            ),
+            None => entity.text.clone(),
+        };
         let file = match self.free.pop() {
             Some(file) => {
                 self.sources.replace(file, title, shown);

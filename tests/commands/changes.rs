@@ -17,9 +17,15 @@ fn what_statements_create_works_at_once_and_is_there_again() {
     let project = Project::new();
     project.file("p.sql", PIPELINE);
     let owner = Owner::start(&project);
-    owner.connect().run("CREATE MATERIALIZED VIEW big AS SELECT n FROM numbers WHERE n >= 5").expect_message("created");
+    owner
+        .connect()
+        .run("CREATE MATERIALIZED VIEW big AS SELECT n FROM numbers WHERE n >= 5")
+        .expect_message("created");
     owner.wait_for("SELECT count(*) = 5 AS ok FROM big");
-    owner.connect().run("CREATE VIEW bigger AS SELECT n FROM big WHERE n >= 8").expect_message("created VIEW bigger");
+    owner
+        .connect()
+        .run("CREATE VIEW bigger AS SELECT n FROM big WHERE n >= 8")
+        .expect_message("created VIEW bigger");
     owner.wait_for("SELECT count(*) = 2 AS ok FROM bigger");
     owner
         .connect()
@@ -30,18 +36,39 @@ fn what_statements_create_works_at_once_and_is_there_again() {
         .connect()
         .run("CREATE SINK out FROM big WITH (connector = 'file', path = 'out.json')")
         .expect_message("created SINK out");
-    owner.connect().run("CREATE VIEW big AS SELECT 1").expect_error("`big` exists already");
-    owner.connect().run("CREATE TABLE IF NOT EXISTS late (n BIGINT) WITH (connector = 'generate')").expect_message("exists");
-    owner.connect().run("CREATE VIEW wrong AS SELECT m FROM numbers").expect_error("statement:1:");
-    owner.connect().run("CREATE OR REPLACE VIEW halves AS SELECT 1 AS half").expect_error("comes from `p.sql`");
+    owner
+        .connect()
+        .run("CREATE VIEW big AS SELECT 1")
+        .expect_error("`big` exists already");
+    owner
+        .connect()
+        .run("CREATE TABLE IF NOT EXISTS late (n BIGINT) WITH (connector = 'generate')")
+        .expect_message("exists");
+    owner
+        .connect()
+        .run("CREATE VIEW wrong AS SELECT m FROM numbers")
+        .expect_error("statement:1:");
+    owner
+        .connect()
+        .run("CREATE OR REPLACE VIEW halves AS SELECT 1 AS half")
+        .expect_error("comes from `p.sql`");
     owner.stop();
 
     let owner = Owner::start(&project);
     owner.wait_for("SELECT count(*) = 5 AS ok FROM big");
     owner.wait_for("SELECT count(*) = 7 AS ok FROM late");
     let views = owner.rows("SHOW MATERIALIZED VIEWS");
-    let origins: Vec<_> = views.iter().map(|row| (&row[0], row.as_array().unwrap().last().unwrap())).collect();
-    assert_eq!(origins, [(&json!("total"), &json!("p.sql")), (&json!("big"), &json!("statement"))]);
+    let origins: Vec<_> = views
+        .iter()
+        .map(|row| (&row[0], row.as_array().unwrap().last().unwrap()))
+        .collect();
+    assert_eq!(
+        origins,
+        [
+            (&json!("total"), &json!("p.sql")),
+            (&json!("big"), &json!("statement"))
+        ]
+    );
     owner
         .connect()
         .run("CREATE OR REPLACE MATERIALIZED VIEW big AS SELECT n FROM numbers WHERE n >= 9")
@@ -51,8 +78,15 @@ fn what_statements_create_works_at_once_and_is_there_again() {
     owner.stop();
 
     project.file("more.sql", "CREATE VIEW big AS SELECT 1 AS one");
-    let clash = project.omlsp(["run", "p.sql", "more.sql", "--state-dir", "state"]).run().expect_code(1);
-    for text in ["`big` is defined by a file and by a statement", "more.sql:1:13", "created by a statement (big)"] {
+    let clash = project
+        .omlsp(["run", "p.sql", "more.sql", "--state-dir", "state"])
+        .run()
+        .expect_code(1);
+    for text in [
+        "`big` is defined by a file and by a statement",
+        "more.sql:1:13",
+        "created by a statement (big)",
+    ] {
         assert!(clash.stderr.contains(text), "no `{text}` in {clash}");
     }
 }
@@ -61,20 +95,36 @@ fn what_statements_create_works_at_once_and_is_there_again() {
 fn entities_are_created_and_dropped_while_nothing_runs() {
     let project = Project::new();
     project.file("p.sql", PIPELINE);
-    let sql = |sql: &str| project.omlsp(["sql", "--state-dir", "state", "--format", "csv", sql]).run();
-    let created = sql("CREATE TABLE first (n BIGINT) WITH (connector = 'generate', rows = 3)").expect_code(0);
+    let sql = |sql: &str| {
+        project
+            .omlsp(["sql", "--state-dir", "state", "--format", "csv", sql])
+            .run()
+    };
+    let created =
+        sql("CREATE TABLE first (n BIGINT) WITH (connector = 'generate', rows = 3)").expect_code(0);
     assert!(created.stderr.contains("created TABLE first"), "{created}");
     sql("CREATE MATERIALIZED VIEW twice AS SELECT n * 2 AS m FROM first").expect_code(0);
     let refused = sql("DROP TABLE first").expect_code(1);
-    assert!(refused.stderr.contains("`first` is needed by `twice`"), "{refused}");
+    assert!(
+        refused.stderr.contains("`first` is needed by `twice`"),
+        "{refused}"
+    );
     let owner = Owner::start(&project);
     owner.wait_for("SELECT sum(m) = 6 AS ok FROM twice");
     owner.stop();
     let dropped = sql("DROP TABLE first CASCADE; SHOW TABLES").expect_code(0);
-    assert!(dropped.stderr.contains("dropped MATERIALIZED VIEW twice\ndropped TABLE first\n"), "{dropped}");
+    assert!(
+        dropped
+            .stderr
+            .contains("dropped MATERIALIZED VIEW twice\ndropped TABLE first\n"),
+        "{dropped}"
+    );
     assert!(!dropped.stdout.contains("first"), "{dropped}");
     let owner = Owner::start(&project);
-    owner.connect().run("SELECT * FROM twice").expect_error("does not exist");
+    owner
+        .connect()
+        .run("SELECT * FROM twice")
+        .expect_error("does not exist");
     owner.stop();
 }
 
@@ -90,19 +140,49 @@ fn drop_refuses_with_dependents_and_cascades_in_order() {
     );
     let owner = Owner::start(&project);
     let mut connection = owner.connect();
-    connection.run("DROP TABLE kept").expect_error("`kept` is needed by");
-    connection.run("DROP VIEW a").expect_error("`a` is needed by `c` and `b`");
-    connection.run("DROP VIEW kept").expect_error("`kept` is a TABLE, not a VIEW");
-    connection.run("DROP SINK nothing").expect_error("`nothing` does not exist");
-    connection.run("DROP SINK IF EXISTS nothing").expect_message("nothing was done");
+    connection
+        .run("DROP TABLE kept")
+        .expect_error("`kept` is needed by");
+    connection
+        .run("DROP VIEW a")
+        .expect_error("`a` is needed by `c` and `b`");
+    connection
+        .run("DROP VIEW kept")
+        .expect_error("`kept` is a TABLE, not a VIEW");
+    connection
+        .run("DROP SINK nothing")
+        .expect_error("`nothing` does not exist");
+    connection
+        .run("DROP SINK IF EXISTS nothing")
+        .expect_message("nothing was done");
     let answer = connection.run("DROP VIEW a CASCADE");
-    let names: Vec<&str> = answer.messages.iter().map(|text| text.split(';').next().unwrap()).collect();
-    assert_eq!(names, ["dropped SINK c", "dropped MATERIALIZED VIEW b", "dropped VIEW a"]);
-    connection.run("SELECT * FROM b").expect_error("`b` does not exist");
-    connection.run("DROP TABLE kept CASCADE").expect_message("dropped TABLE kept; it comes back at the next run");
-    assert_eq!(connection.run("SHOW TABLES").expect_rows(), Vec::<serde_json::Value>::new());
+    let names: Vec<&str> = answer
+        .messages
+        .iter()
+        .map(|text| text.split(';').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "dropped SINK c",
+            "dropped MATERIALIZED VIEW b",
+            "dropped VIEW a"
+        ]
+    );
+    connection
+        .run("SELECT * FROM b")
+        .expect_error("`b` does not exist");
+    connection
+        .run("DROP TABLE kept CASCADE")
+        .expect_message("dropped TABLE kept; it comes back at the next run");
+    assert_eq!(
+        connection.run("SHOW TABLES").expect_rows(),
+        Vec::<serde_json::Value>::new()
+    );
     // Nobody is left but the source, and then nobody: the run goes on until it is told to end.
-    connection.run("DROP SOURCE ticks").expect_message("dropped SOURCE ticks");
+    connection
+        .run("DROP SOURCE ticks")
+        .expect_message("dropped SOURCE ticks");
     assert_eq!(connection.run("SELECT 1").expect_rows(), [json!([1])]);
     owner.stop();
     let owner = Owner::start(&project);
@@ -131,13 +211,21 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
                  WITH (connector = 'file', path = 's.json'); DROP SINK s",
             ),
         };
-        assert!(answer.error.is_none() && answer.done, "round {round}: {answer:?}");
+        assert!(
+            answer.error.is_none() && answer.done,
+            "round {round}: {answer:?}"
+        );
     }
-    let left = connection.run("SELECT entity, stage, message FROM omlsp_errors").expect_rows();
+    let left = connection
+        .run("SELECT entity, stage, message FROM omlsp_errors")
+        .expect_rows();
     assert_eq!(left, Vec::<serde_json::Value>::new());
     // What was there all the time has lost nothing.
     owner.wait_for("SELECT (SELECT sum(rows) FROM counted) >= 1 AND (SELECT max(n) + 1 = count(*) FROM kept) AS ok");
     assert_eq!(connection.run("SHOW TABLES").expect_rows().len(), 1);
     let output = owner.stop();
-    assert!(!output.stderr.contains("WARN") && !output.stderr.contains("ERROR"), "{output}");
+    assert!(
+        !output.stderr.contains("WARN") && !output.stderr.contains("ERROR"),
+        "{output}"
+    );
 }

@@ -9,7 +9,8 @@ use crate::owner::{Connection, Owner, PIPELINE};
 use crate::support::binary::{Project, wait_until};
 
 /// A statement that would take hours.
-const LONG: &str = "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b WHERE a.range < b.range";
+const LONG: &str =
+    "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b WHERE a.range < b.range";
 
 /// More than a state or a client may take: the binary with an idle engine has about 60 MB.
 const MEMORY_MAX: u64 = 500 * 1024 * 1024;
@@ -19,14 +20,32 @@ fn a_second_owner_fails_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
     let project = Project::new();
     project.file("p.sql", PIPELINE);
     let owner = Owner::start(&project);
-    let mode = std::fs::metadata(owner.socket()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(owner.socket())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let second = project.omlsp(["run", "p.sql", "--state-dir", "state"]).run().expect_code(1);
-    assert!(second.stderr.contains(&format!("process {}", owner.running.pid())), "{second}");
+    let second = project
+        .omlsp(["run", "p.sql", "--state-dir", "state"])
+        .run()
+        .expect_code(1);
+    assert!(
+        second
+            .stderr
+            .contains(&format!("process {}", owner.running.pid())),
+        "{second}"
+    );
     owner.wait_for("SELECT count(*) = 10 AS ok FROM numbers");
     owner.running.kill();
     assert!(project.path().join("state/control.sock").exists());
-    let count = ["sql", "--state-dir", "state", "--format", "csv", "SELECT count(*) AS n FROM numbers"];
+    let count = [
+        "sql",
+        "--state-dir",
+        "state",
+        "--format",
+        "csv",
+        "SELECT count(*) AS n FROM numbers",
+    ];
     assert_eq!(project.omlsp(count).run().expect_code(0).stdout, "n\n10\n");
     let owner = Owner::start(&project);
     assert_eq!(owner.rows("SELECT count(*) FROM numbers"), [json!([10])]);
@@ -53,7 +72,12 @@ fn a_long_statement_is_cancelled_and_the_connection_goes_on() {
     assert!(answer.rows.is_empty());
     let timed = connection.run(&format!("SET statement_timeout = '50ms'; {LONG}"));
     timed.expect_error("longer than `statement_timeout` (50ms)");
-    let client = ["sql", "--state-dir", "state", &format!("SET statement_timeout = '50ms'; {LONG}")];
+    let client = [
+        "sql",
+        "--state-dir",
+        "state",
+        &format!("SET statement_timeout = '50ms'; {LONG}"),
+    ];
     let output = project.omlsp(client).run().expect_code(1);
     assert!(output.stderr.contains("statement_timeout"), "{output}");
     // The end of a run does not wait for what its clients are at.
@@ -131,17 +155,20 @@ fn a_million_rows_sit_in_nobodys_memory() {
         let args = ["sql", "--state-dir", "state", "--format", format, sql];
         let mut client = project.omlsp(args).spawn();
         let mut peak = 0;
-        let mut ended = false;
         wait_until(
             || {
-                ended = !client.is_running();
+                let ended = !client.is_running();
                 peak = peak.max(client.memory_peak_bytes().unwrap_or(0));
                 ended
             },
             "the client ends",
         );
         let output = client.wait().expect_code(0);
-        let lines = output.stdout.lines().filter(|line| line.contains("xxx")).count();
+        let lines = output
+            .stdout
+            .lines()
+            .filter(|line| line.contains("xxx"))
+            .count();
         assert_eq!(lines, 1_000_000, "{format}");
         assert!(peak < 100 * 1024 * 1024, "{format}: {peak} bytes");
     }
@@ -157,8 +184,15 @@ fn a_table_fits_the_terminal() {
     project.file("p.sql", PIPELINE);
     let owner = Owner::start(&project);
     let sql = "SELECT range AS n, repeat('word ', 60) AS text FROM range(2000)";
-    let output = project.omlsp(["sql", "--state-dir", "state", sql]).env("COLUMNS", "60").run().expect_code(0);
-    assert!(output.stdout.lines().all(|line| line.chars().count() <= 60), "{output}");
+    let output = project
+        .omlsp(["sql", "--state-dir", "state", sql])
+        .env("COLUMNS", "60")
+        .run()
+        .expect_code(0);
+    assert!(
+        output.stdout.lines().all(|line| line.chars().count() <= 60),
+        "{output}"
+    );
     assert_eq!(output.stdout.matches("word").count(), 2000 * 60);
     owner.stop();
 }

@@ -35,7 +35,10 @@ fn a_view_with_a_lookup_asks_now_and_within_its_bound() {
         let all = rows("SELECT count(*) AS n, sum(price) AS s FROM priced");
         assert_eq!(all, [json!([20, 200.0])]);
         assert_eq!(server.requests().len(), 20);
-        assert_eq!(rows("SELECT symbol FROM dear ORDER BY symbol LIMIT 1"), [json!(["S15"])]);
+        assert_eq!(
+            rows("SELECT symbol FROM dear ORDER BY symbol LIMIT 1"),
+            [json!(["S15"])]
+        );
         let direct = "SELECT max(p.price) AS price FROM markets m JOIN price p ON p.symbol = m.symbol WHERE m.n < 3";
         server.forget_requests();
         assert_eq!(rows(direct), [json!([2.5])]);
@@ -46,21 +49,33 @@ fn a_view_with_a_lookup_asks_now_and_within_its_bound() {
     connection
         .run("SET lookup_requests_max = 10; SELECT * FROM priced")
         .expect_error("this would ask `price` 20 times, more than lookup_requests_max (10) allows");
-    connection.run("SELECT * FROM price").expect_error("cannot be read alone");
+    connection
+        .run("SELECT * FROM price")
+        .expect_error("cannot be read alone");
     let answer = connection.run("SELECT * FROM priced");
     assert_eq!(answer.messages, ["20 requests to `price`"]);
     server.on("GET", "/price/S3", |_| Reply::status(404));
     let answer = connection.run("SELECT price FROM priced WHERE symbol = 'S3'");
-    assert_eq!(answer.messages, ["20 requests to `price`, 1 failed: see omlsp_errors"]);
+    assert_eq!(
+        answer.messages,
+        ["20 requests to `price`, 1 failed: see omlsp_errors"]
+    );
     assert_eq!(answer.expect_rows(), [json!([null])]);
     let explained = connection.run("EXPLAIN SELECT * FROM dear").expect_rows();
-    assert!(explained[2][2].as_str().unwrap().contains("asks `price` once"), "{explained:?}");
+    assert!(
+        explained[2][2]
+            .as_str()
+            .unwrap()
+            .contains("asks `price` once"),
+        "{explained:?}"
+    );
     owner.stop();
     server.on("GET", "/price/S3", |_| Reply::json(r#"[{"price": 3.5}]"#));
     check(&|sql| {
         let args = ["sql", "--state-dir", "state", "--format", "json", sql];
         let lines = project.omlsp(args).run().expect_code(0).json_lines();
-        let values = |line: serde_json::Value| line.as_object().unwrap().values().cloned().collect();
+        let values =
+            |line: serde_json::Value| line.as_object().unwrap().values().cloned().collect();
         lines.into_iter().map(values).collect()
     });
 }

@@ -35,7 +35,10 @@ impl<'a> Owner<'a> {
         }
         let mut running = omlsp.spawn();
         let socket = project.path().join("state/control.sock");
-        running.wait_until(|_| UnixStream::connect(&socket).is_ok(), "a control socket that answers");
+        running.wait_until(
+            |_| UnixStream::connect(&socket).is_ok(),
+            "a control socket that answers",
+        );
         Self { project, running }
     }
 
@@ -81,11 +84,17 @@ impl Answer {
 
     pub fn expect_message(self, text: &str) {
         assert!(self.error.is_none() && self.done, "{self:?}");
-        assert!(self.messages.iter().any(|message| message.contains(text)), "no `{text}` in {self:?}");
+        assert!(
+            self.messages.iter().any(|message| message.contains(text)),
+            "no `{text}` in {self:?}"
+        );
     }
 
     pub fn expect_error(&self, text: &str) {
-        let error = self.error.as_deref().unwrap_or_else(|| panic!("no error: {self:?}"));
+        let error = self
+            .error
+            .as_deref()
+            .unwrap_or_else(|| panic!("no error: {self:?}"));
         assert!(error.contains(text), "no `{text}` in {error}");
     }
 }
@@ -99,7 +108,9 @@ pub struct Connection {
 impl Connection {
     pub fn open(socket: &std::path::Path) -> Self {
         let stream = UnixStream::connect(socket).expect("the owner listens");
-        stream.set_read_timeout(Some(WAIT_MAX)).expect("a timeout can be set");
+        stream
+            .set_read_timeout(Some(WAIT_MAX))
+            .expect("a timeout can be set");
         let reader = BufReader::new(stream.try_clone().expect("a descriptor is left"));
         Self { stream, reader }
     }
@@ -115,7 +126,10 @@ impl Connection {
     /// Reads one line; `None` at the end.
     pub fn line(&mut self) -> Option<Value> {
         let mut line = String::new();
-        let count = self.reader.read_line(&mut line).expect("the owner answers in time");
+        let count = self
+            .reader
+            .read_line(&mut line)
+            .expect("the owner answers in time");
         (count > 0).then(|| serde_json::from_str(&line).expect("the answer is JSON"))
     }
 
@@ -126,8 +140,12 @@ impl Connection {
             if line["columns"].is_array() {
                 answer.rows.clear();
             }
-            answer.rows.extend(line["rows"].as_array().into_iter().flatten().cloned());
-            answer.messages.extend(line["message"].as_str().map(str::to_owned));
+            answer
+                .rows
+                .extend(line["rows"].as_array().into_iter().flatten().cloned());
+            answer
+                .messages
+                .extend(line["message"].as_str().map(str::to_owned));
             answer.error = line["error"].as_str().map(str::to_owned).or(answer.error);
             if line["done"] == true {
                 answer.done = true;

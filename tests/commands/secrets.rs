@@ -12,8 +12,12 @@ fn check_files(project: &Project, text: &str) {
     for file in std::fs::read_dir(&folder).expect("there is a state") {
         let path = file.expect("the folder can be read").path();
         // A socket has no content.
-        let Ok(bytes) = std::fs::read(&path) else { continue };
-        let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        let Ok(bytes) = std::fs::read(&path) else {
+            continue;
+        };
+        let found = bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes());
         assert!(!found, "`{text}` is in {}", path.display());
     }
 }
@@ -23,7 +27,10 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
     let server = Server::start();
     server.on("GET", "/rows", |_| Reply::json(r#"[{"a": 1}]"#));
     let project = Project::new();
-    project.file("p.sql", format!("{PIPELINE} CREATE SECRET of_file WITH (backend = 'meta') AS '{CLEAR}-file';"));
+    project.file(
+        "p.sql",
+        format!("{PIPELINE} CREATE SECRET of_file WITH (backend = 'meta') AS '{CLEAR}-file';"),
+    );
     let create = format!("CREATE SECRET token WITH (backend = 'meta') AS '{CLEAR}'");
     let table = format!(
         "CREATE TABLE remote (a BIGINT) WITH (connector = 'http', url = '{}/rows', interval = '50ms', \
@@ -41,12 +48,28 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
         }
         owner.wait_for("SELECT count(*) > 0 AS ok FROM remote");
         printed += &format!("{:?}", connection.run(&create));
-        printed += &format!("{:?}", connection.run(&format!("CREATE SECRET x WITH (backend = 'mta') AS '{CLEAR}'")));
-        printed += &format!("{:?}", connection.run(&format!("CREATE SECRET y AS '{CLEAR}")));
-        printed += &format!("{:?}", connection.run("SHOW CREATE SECRET token; SHOW CREATE TABLE remote"));
+        printed += &format!(
+            "{:?}",
+            connection.run(&format!(
+                "CREATE SECRET x WITH (backend = 'mta') AS '{CLEAR}'"
+            ))
+        );
+        printed += &format!(
+            "{:?}",
+            connection.run(&format!("CREATE SECRET y AS '{CLEAR}"))
+        );
+        printed += &format!(
+            "{:?}",
+            connection.run("SHOW CREATE SECRET token; SHOW CREATE TABLE remote")
+        );
         let shown = connection.run("SHOW SECRETS").expect_rows();
-        assert_eq!(format!("{shown:?}"), r#"[Array [String("of_file"), String("meta")], Array [String("token"), String("meta")]]"#);
-        connection.run("DROP SECRET token").expect_error("`token` is needed by `remote`");
+        assert_eq!(
+            format!("{shown:?}"),
+            r#"[Array [String("of_file"), String("meta")], Array [String("token"), String("meta")]]"#
+        );
+        connection
+            .run("DROP SECRET token")
+            .expect_error("`token` is needed by `remote`");
         check_files(&project, CLEAR);
         printed += &owner.running.kill().to_string();
         check_files(&project, CLEAR);
@@ -54,9 +77,15 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
         server.forget_requests();
         let owner = Owner::start_with(&project, &env);
         owner.wait_for("SELECT count(*) > 0 AS ok FROM remote");
-        let header = server.last_request().header("authorization").map(str::to_owned);
+        let header = server
+            .last_request()
+            .header("authorization")
+            .map(str::to_owned);
         assert_eq!(header, Some(format!("Bearer {CLEAR}")));
-        owner.connect().run("DROP SECRET token CASCADE").expect_message("dropped SECRET token");
+        owner
+            .connect()
+            .run("DROP SECRET token CASCADE")
+            .expect_message("dropped SECRET token");
         printed += &owner.stop().to_string();
         check_files(&project, CLEAR);
     }
@@ -71,10 +100,19 @@ fn the_wrong_key_is_said_so() {
         let args = ["sql", "--state-dir", "state", "--format", "csv", sql];
         project.omlsp(args).env("OMLSP_SECRET_KEY", key).run()
     };
-    sql("one", &format!("CREATE SECRET token WITH (backend = 'meta') AS '{CLEAR}'")).expect_code(0);
+    sql(
+        "one",
+        &format!("CREATE SECRET token WITH (backend = 'meta') AS '{CLEAR}'"),
+    )
+    .expect_code(0);
     let shown = sql("one", "SHOW SECRETS").expect_code(0);
     assert_eq!(shown.stdout, "name,backend\ntoken,meta\n");
     let refused = sql("two", "SHOW SECRETS").expect_code(1);
-    assert!(refused.stderr.contains("another key than that of OMLSP_SECRET_KEY"), "{refused}");
+    assert!(
+        refused
+            .stderr
+            .contains("another key than that of OMLSP_SECRET_KEY"),
+        "{refused}"
+    );
     check_files(&project, CLEAR);
 }

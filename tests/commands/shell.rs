@@ -14,15 +14,33 @@ fn statements_of_several_lines_and_commands_are_executed() {
     owner.wait_for("SELECT count(*) = 10 AS ok FROM numbers");
     let input = "\\?\nSELECT count(*) AS rows\nFROM numbers\n-- not yet;\n;\n\\f csv\n\
                  SELECT nothing;\nSET statement_timeout = '1h'; SELECT 'a;b' AS text;\n\\d numbers\nSELECT 7 AS last";
-    let output = project.omlsp(["shell", "--state-dir", "state"]).stdin(input).run().expect_code(1);
+    let output = project
+        .omlsp(["shell", "--state-dir", "state"])
+        .stdin(input)
+        .run()
+        .expect_code(1);
     assert!(output.stdout.contains("\\q"), "{output}");
-    assert!(output.stdout.contains("│   10 │") && output.stdout.contains("1 row\n"), "{output}");
-    assert!(output.stdout.ends_with("text\na;b\ncolumn,type,note\nn,BIGINT,primary key\nhalf,DOUBLE,AS (n / 2)\nlast\n7\n"), "{output}");
+    assert!(
+        output.stdout.contains("│   10 │") && output.stdout.contains("1 row\n"),
+        "{output}"
+    );
+    assert!(
+        output.stdout.ends_with(
+            "text\na;b\ncolumn,type,note\nn,BIGINT,primary key\nhalf,DOUBLE,AS (n / 2)\nlast\n7\n"
+        ),
+        "{output}"
+    );
     assert!(output.stderr.contains("nothing"), "{output}");
     owner.stop();
     // Without an owner it reads the state.
-    let output = project.omlsp(["shell", "--state-dir", "state"]).stdin("SELECT sum(n) AS n FROM numbers;\n\\q\nSELECT 1;\n").run();
-    assert!(output.clone().expect_code(0).stdout.contains("45"), "{output}");
+    let output = project
+        .omlsp(["shell", "--state-dir", "state"])
+        .stdin("SELECT sum(n) AS n FROM numbers;\n\\q\nSELECT 1;\n")
+        .run();
+    assert!(
+        output.clone().expect_code(0).stdout.contains("45"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -50,7 +68,10 @@ fn an_interrupt_cancels_the_statement_and_not_the_shell() {
         writeln!(stdin, "SELECT 1 AS started; {long};").unwrap();
         assert_eq!(lines.next().unwrap().unwrap(), "started");
         assert_eq!(lines.next().unwrap().unwrap(), "1");
-        let killed = Command::new("kill").args(["-INT", &shell.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args(["-INT", &shell.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         writeln!(stdin, "SELECT 2 AS after;").unwrap();
         assert_eq!(lines.next().unwrap().unwrap(), "after");

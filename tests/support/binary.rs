@@ -151,10 +151,7 @@ impl Omlsp {
     /// # Panics
     /// If it cannot be started.
     pub fn spawn(self) -> Running {
-        let mut command = Command::new(
-            option_env!("CARGO_BIN_EXE_omlsp")
-                .expect("cargo names the binary for tests and benches"),
-        );
+        let mut command = Command::new(binary());
         command.args(&self.args).env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
@@ -434,5 +431,13 @@ impl std::fmt::Display for Output {
             "{}\nstdout:\n{}\nstderr:\n{}",
             self.status, self.stdout, self.stderr
         )
+    }
+}
+
+/// Returns the binary that cargo built for this test or bench. An example has none, and runs none.
+fn binary() -> &'static str {
+    match option_env!("CARGO_BIN_EXE_omlsp") {
+        Some(path) => path,
+        None => panic!("cargo names the binary to tests and benches only"),
     }
 }
