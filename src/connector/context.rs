@@ -80,6 +80,17 @@ impl Context {
         }
     }
 
+    /// Shows every event to `observe` before it is reported.
+    #[must_use]
+    pub fn observed(mut self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        let report = self.report;
+        self.report = Arc::new(move |event| {
+            observe(&event);
+            report(event);
+        });
+        self
+    }
+
     pub fn report(&self, event: Event) {
         (self.report)(event);
     }

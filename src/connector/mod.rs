@@ -267,7 +267,8 @@ pub trait SinkWriter: Send {
     /// opens a new writer and sends them all again.
     fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()>;
 
-    /// Delivers what is buffered. `end` is true when nothing follows: a shutdown or the end of all sources.
+    /// Delivers what is buffered. `end` is true when nothing may be held back: at a shutdown, at the end of
+    /// all sources, or because enough is held back already; more may be written afterwards.
     ///
     /// # Errors
     /// As for [`SinkWriter::write`].

@@ -14,11 +14,14 @@ use super::sink::Sink;
 use super::status::State;
 use super::step::{Progress, Step};
 use super::stream::Stream;
-use crate::connector::{Stop, Stopped};
+use crate::connector::{Event, Stop, Stopped};
 use crate::plan::Node;
 
 /// How often a sink that holds rows back is asked whether it is time to let them go.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a relation sleeps between looks at a reader of its own that is too far behind.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
 /// Which part of an entity a consumer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,10 @@ impl Consumer {
                 Ok(()) => {
                     failures = 0;
                     backoff.reset();
+                    if self.is_held_up() {
+                        smol::Timer::after(BACKLOG_PAUSE).await;
+                        continue;
+                    }
                     if ended {
                         break true;
                     }
@@ -90,6 +97,8 @@ impl Consumer {
                 }
                 Err(error) if error.is::<Stopped>() => break false,
                 Err(error) => {
+                    // Also where it could not even be opened, or panicked.
+                    tell_failing(&self.inputs, &name);
                     self.shared.note_error(&name, self.stage(), &error, None);
                     failures += 1;
                     if self.leash.stop.is_stopped()
@@ -117,6 +126,14 @@ impl Consumer {
             Part::Relation => "maintain",
             Part::Sink => "write",
         }
+    }
+
+    /// Says whether a relation has to wait for a reader of its own: it then takes nothing, so that its
+    /// own inputs fill up and the source waits in the end.
+    fn is_held_up(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|stream| stream.overfull().is_some())
     }
 
     /// Waits for the bell, a second at most for a sink; returns true once all inputs have ended.
@@ -154,13 +171,8 @@ impl Consumer {
                 Some(step) => step,
                 None => open(&shared, &node, part, inputs, stream, &stop)?,
             };
-            match drain(step.as_mut(), &shared, &name, &stop, ended) {
-                Ok(()) => Ok(step),
-                Err(error) => {
-                    step.failing();
-                    Err(error)
-                }
-            }
+            drain(step.as_mut(), &shared, &name, &stop, ended)?;
+            Ok(step)
         };
         let status = self.shared.board.status(self.name());
         status.set_busy(Some(self.shared.now()));
@@ -185,9 +197,22 @@ fn open(
         }
         (Part::Relation, None) => anyhow::bail!("a relation has no stream"),
         (Part::Sink, _) => {
-            let context = shared.context(&node.name, stop);
+            let (streams, name) = (inputs.clone(), node.name.clone());
+            // A sink that hangs between attempts is as good as down: the others must not wait for it.
+            let context = (shared.context(&node.name, stop)).observed(move |event| {
+                if matches!(event, Event::Retry { .. }) {
+                    tell_failing(&streams, &name);
+                }
+            });
             Ok(Box::new(Sink::new(shared, node, inputs, context)?))
         }
+    }
+}
+
+/// Tells the streams that a reader cannot go on for now.
+fn tell_failing(inputs: &[Arc<Stream>], reader: &str) {
+    for input in inputs {
+        input.reader_failing(reader);
     }
 }
 

@@ -10,7 +10,7 @@ use super::step::{Progress, Step};
 use super::stream::{BatchNote, Stream};
 use crate::connector::Stop;
 use crate::engine::{Layout, Ledger, Param, Session, Stamp, apply_changes, replace_all};
-use crate::plan::{DerivedPlan, Maintenance, Node};
+use crate::plan::{DerivedPlan, Maintenance, Node, Work};
 
 /// Takes pieces of its inputs, one transaction each.
 pub struct Derived {
@@ -146,6 +146,17 @@ impl Derived {
         }
     }
 
+    /// Lets a sink without a snapshot begin after the first evaluation of its own relation, which is what
+    /// was there before it.
+    fn skip_snapshot(&self, ledger: &Ledger<'_>, seq: u64) -> anyhow::Result<()> {
+        match &self.node.work {
+            Work::Sink(sink) if !sink.snapshot => {
+                ledger.set_position(&self.node.name, &self.name, seq)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Evaluates the query over everything and applies the difference.
     fn recompute(&mut self) -> anyhow::Result<Progress> {
         let behind = (self.reading.inputs.iter()).any(|input| {
@@ -162,6 +173,7 @@ impl Derived {
             "CREATE OR REPLACE TEMP TABLE next AS {}",
             self.plan().feed.all_sql()
         );
+        let first = (self.reading.inputs.iter()).all(|input| input.committed.is_none());
         let (changed, heads) = self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             let mut heads = Vec::new();
@@ -173,6 +185,9 @@ impl Derived {
             let changed = change.deleted + change.inserted;
             if changed > 0 {
                 ledger.advance(&self.name, stamp.seq, None)?;
+            }
+            if first {
+                self.skip_snapshot(&ledger, stamp.seq - u64::from(changed == 0))?;
             }
             self.reading.write_positions(session, &heads)?;
             Ok((changed, heads))
@@ -191,6 +206,9 @@ impl Derived {
 
 impl Step for Derived {
     fn step(&mut self) -> anyhow::Result<Progress> {
+        if self.stream.overfull().is_some() {
+            return Ok(Progress::Idle);
+        }
         match self.plan().maintenance {
             Maintenance::Recompute { .. } => self.recompute(),
             // Its first rows are the content of its input, for which there is no log.
@@ -201,9 +219,5 @@ impl Step for Derived {
 
     fn flush(&mut self, _end: bool) -> anyhow::Result<Progress> {
         Ok(Progress::Idle)
-    }
-
-    fn failing(&mut self) {
-        self.reading.tell_failing();
     }
 }

@@ -20,6 +20,8 @@ pub struct InputReading {
     pub stream: Arc<Stream>,
     /// Taken and, unless the sink still holds some of it back, committed; `None` before the first.
     pub position: Option<u64>,
+    /// The position in the state.
+    pub committed: Option<u64>,
     /// Rows taken and not yet committed.
     pub uncommitted: u64,
 }
@@ -66,9 +68,11 @@ impl Reading {
         let ledger = Ledger::new(session);
         let mut inputs = Vec::new();
         for stream in streams {
+            let committed = ledger.position(consumer, &stream.stored.name)?;
             inputs.push(InputReading {
-                position: ledger.position(consumer, &stream.stored.name)?,
                 stream,
+                position: committed,
+                committed,
                 uncommitted: 0,
             });
         }
@@ -138,7 +142,7 @@ impl Reading {
     pub fn write_positions(&self, session: &Session, ends: &[u64]) -> anyhow::Result<()> {
         let ledger = Ledger::new(session);
         for (input, end) in self.inputs.iter().zip(ends) {
-            if input.uncommitted > 0 || input.position != Some(*end) {
+            if input.committed != Some(*end) {
                 ledger.set_position(&self.consumer, &input.stream.stored.name, *end)?;
             }
         }
@@ -153,14 +157,33 @@ impl Reading {
         }
     }
 
+    /// Notes the content up to `heads` as taken, its commit still to come.
+    pub fn take_content(&mut self, heads: &[u64]) {
+        for (input, head) in self.inputs.iter_mut().zip(heads) {
+            input.position = Some(*head);
+        }
+    }
+
+    /// Says whether nothing has ever been taken, though there is something to take from.
+    pub fn is_fresh(&self) -> bool {
+        let mut inputs = self.inputs.iter();
+        !self.inputs.is_empty() && inputs.all(|input| input.position.is_none())
+    }
+
     /// Tells the streams that everything taken is committed.
     pub fn tell(&mut self) {
         for input in &mut self.inputs {
+            input.committed = input.position;
             let seq = input.position.unwrap_or(0);
             input
                 .stream
                 .reader_at(&self.consumer, seq, std::mem::take(&mut input.uncommitted));
         }
+    }
+
+    /// Returns the rows taken and not yet committed.
+    pub fn uncommitted_rows(&self) -> u64 {
+        self.inputs.iter().map(|input| input.uncommitted).sum()
     }
 
     /// Returns the position of each input.
@@ -169,13 +192,6 @@ impl Reading {
             .iter()
             .map(|input| input.position.unwrap_or(0))
             .collect()
-    }
-
-    /// Tells the streams that this consumer cannot go on for now.
-    pub fn tell_failing(&self) {
-        for input in &self.inputs {
-            input.stream.reader_failing(&self.consumer);
-        }
     }
 }
 

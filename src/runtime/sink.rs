@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
-use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
+use super::reading::{Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
-use super::stream::Stream;
-use crate::batch::{Batch, RecordBatch, Sign};
+use super::stream::{BACKLOG_ROWS_MAX, Stream};
+use crate::batch::{Batch, RecordBatch, Schema, Sign};
 use crate::connector::{Context, Flushed, SinkWriter};
 use crate::engine::{Layout, Ledger, Param, Session};
 use crate::plan::{Node, SinkPlan, Work};
@@ -17,19 +17,29 @@ use crate::plan::{Node, SinkPlan, Work};
 /// The rows handed to a writer at once: DuckDB gives 2,048 a piece, which is small for an encoder.
 const WRITE_ROWS_MAX: usize = 32_768;
 
+/// The rows that a writer may hold back (a file not yet full): half of what its source waits at, so that
+/// the source never has to wait for a file to be old enough.
+const HELD_ROWS_MAX: u64 = BACKLOG_ROWS_MAX / 2;
+
 pub struct Sink {
     name: String,
     shared: Arc<Shared>,
     session: Session,
     node: Arc<Node>,
     reading: Reading,
-    writer: Box<dyn SinkWriter>,
-    context: Context,
+    output: Output,
     inserted_sql: String,
     deleted_sql: String,
     /// Whether something was written after the last durable flush.
     pending: bool,
     changing: bool,
+}
+
+/// The outside end.
+struct Output {
+    writer: Box<dyn SinkWriter>,
+    context: Context,
+    schema: Schema,
 }
 
 impl Sink {
@@ -47,68 +57,71 @@ impl Sink {
         let changing = inputs
             .iter()
             .any(|input| input.stored.layout == Layout::Changing);
+        let output = Output {
+            writer: plan.connector.open(&plan.schema, state.as_deref())?,
+            context,
+            schema: Arc::clone(&plan.schema),
+        };
         Ok(Self {
             reading: Reading::new(name, inputs, &session)?,
-            writer: plan.connector.open(&plan.schema, state.as_deref())?,
+            output,
             inserted_sql: inserted_of(&plan.feed, &plan.feed.query, 1),
             deleted_sql: deleted_of(&plan.feed, &plan.feed.query, 1),
             name: name.clone(),
             shared: Arc::clone(shared),
             session,
             node: Arc::clone(node),
-            context,
             pending: false,
             changing,
         })
     }
 
-    /// Writes the content of a relation whose log does not reach back to its start.
+    /// Writes the content of a relation whose log does not reach back to its start. Content and position
+    /// are read in one transaction: what is committed meanwhile comes as a change, and only as that.
     fn content(&mut self) -> anyhow::Result<Progress> {
-        let heads: Vec<u64> = self
-            .reading
-            .inputs
-            .iter()
-            .map(|input| input.stream.head())
-            .collect();
-        if sink_plan(&self.node).snapshot {
-            let sql = sink_plan(&self.node).feed.all_sql();
-            let now = self.shared.now();
-            self.write(&sql, &[], Sign::Insert, now)?;
-        }
-        self.skip_to(&heads)
-    }
-
-    /// Takes everything up to `heads` as read.
-    fn skip_to(&mut self, heads: &[u64]) -> anyhow::Result<Progress> {
-        let piece = Piece {
-            ranges: self
-                .reading
-                .positions()
-                .into_iter()
-                .zip(heads.iter().copied())
-                .collect(),
-            rows: vec![0; heads.len()],
-            trigger_us: 0,
-        };
-        self.reading.take(&piece);
+        let sql = sink_plan(&self.node).feed.all_sql();
+        let now = self.shared.now();
+        let (reading, output) = (&self.reading, &mut self.output);
+        let heads = self.session.transaction(|session| {
+            let ledger = Ledger::new(session);
+            let mut heads = Vec::new();
+            for input in &reading.inputs {
+                heads.push(ledger.stream(&input.stream.stored.name)?.head);
+            }
+            output.write(session, (&sql, &[]), Sign::Insert, now)?;
+            Ok(heads)
+        })?;
+        self.reading.take_content(&heads);
         self.pending = true;
         self.flush(false)
     }
 
+    /// Says whether the first evaluation of the sink's own relation, after which a sink without a snapshot
+    /// begins, is still to come.
+    fn awaits_snapshot(&mut self) -> anyhow::Result<bool> {
+        if sink_plan(&self.node).snapshot || !self.reading.is_fresh() {
+            return Ok(false);
+        }
+        let inputs = &self.reading.inputs;
+        let streams = inputs.iter().map(|input| Arc::clone(&input.stream));
+        self.reading = Reading::new(&self.name, streams.collect(), &self.session)?;
+        self.reading.tell();
+        Ok(self.reading.is_fresh())
+    }
+}
+
+impl Output {
+    /// Writes the rows of a query; returns their number.
     fn write(
         &mut self,
-        sql: &str,
-        params: &[&dyn Param],
+        session: &Session,
+        (sql, params): (&str, &[&dyn Param]),
         sign: Sign,
         trigger: DateTime<Utc>,
     ) -> anyhow::Result<u64> {
         let mut held: Vec<RecordBatch> = Vec::new();
         let (mut held_rows, mut rows) = (0, 0);
-        let (writer, context, schema) = (
-            &mut self.writer,
-            &self.context,
-            &sink_plan(&self.node).schema,
-        );
+        let (writer, context, schema) = (&mut self.writer, &self.context, &self.schema);
         let mut hand_over = |held: &mut Vec<RecordBatch>| -> anyhow::Result<()> {
             if held.is_empty() {
                 return Ok(());
@@ -126,7 +139,7 @@ impl Sink {
                 context,
             )
         };
-        self.session.stream(sql, params, &mut |piece| {
+        session.stream(sql, params, &mut |piece| {
             held_rows += piece.num_rows();
             rows += u64::try_from(piece.num_rows())?;
             held.push(piece);
@@ -150,22 +163,11 @@ fn sink_plan(node: &Node) -> &SinkPlan {
 
 impl Step for Sink {
     fn step(&mut self) -> anyhow::Result<Progress> {
+        if self.awaits_snapshot()? {
+            return Ok(Progress::Idle);
+        }
         if self.reading.needs_content() {
             return self.content();
-        }
-        let fresh = self
-            .reading
-            .inputs
-            .iter()
-            .all(|input| input.position.is_none());
-        if fresh && !sink_plan(&self.node).snapshot && !self.reading.inputs.is_empty() {
-            let heads: Vec<u64> = self
-                .reading
-                .inputs
-                .iter()
-                .map(|input| input.stream.head())
-                .collect();
-            return self.skip_to(&heads);
         }
         let Some(piece) = self.reading.next_piece(&self.session, usize::MAX)? else {
             return self.flush(false);
@@ -173,11 +175,17 @@ impl Step for Sink {
         let trigger = DateTime::from_timestamp_micros(piece.trigger_us).unwrap_or_default();
         let ranges = piece.params();
         let params = borrowed(&ranges);
+        let (session, output) = (&self.session, &mut self.output);
         let mut rows = 0;
         if self.changing {
-            rows += self.write(&self.deleted_sql.clone(), &params, Sign::Delete, trigger)?;
+            rows += output.write(session, (&self.deleted_sql, &params), Sign::Delete, trigger)?;
         }
-        rows += self.write(&self.inserted_sql.clone(), &params, Sign::Insert, trigger)?;
+        rows += output.write(
+            session,
+            (&self.inserted_sql, &params),
+            Sign::Insert,
+            trigger,
+        )?;
         self.reading.take(&piece);
         self.pending = true;
         let status = self.shared.board.status(&self.name);
@@ -194,7 +202,8 @@ impl Step for Sink {
         if !self.pending {
             return Ok(Progress::Idle);
         }
-        match self.writer.flush(end, &self.context)? {
+        let end = end || self.reading.uncommitted_rows() >= HELD_ROWS_MAX;
+        match self.output.writer.flush(end, &self.output.context)? {
             Flushed::Pending => {
                 anyhow::ensure!(!end, "the sink still holds rows back at its end");
                 Ok(Progress::Idle)
@@ -212,9 +221,5 @@ impl Step for Sink {
                 Ok(Progress::Idle)
             }
         }
-    }
-
-    fn failing(&mut self) {
-        self.reading.tell_failing();
     }
 }

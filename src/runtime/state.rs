@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
-use crate::plan::{Node, Plan, Work};
+use crate::plan::{Maintenance, Node, Plan, SinkPlan, Work};
 use crate::sql::EntityKind;
 
 /// What is to be done with one entity.
@@ -205,12 +205,36 @@ pub fn create_entity(session: &Session, node: &Node) -> anyhow::Result<()> {
         let name = crate::sql::quote_ident(&node.name);
         session.execute_batch(&format!("CREATE VIEW main.{name} AS {query}"))?;
     }
+    if let Work::Sink(plan) = &node.work
+        && !plan.snapshot
+    {
+        skip_snapshot(&ledger, node, plan)?;
+    }
     ledger.record_entity(&RecordedEntity {
         name: node.name.clone(),
         kind: node.kind.words().to_owned(),
         definition: shown_definition(node),
         origin: node.origin.as_ref().map(|path| path.display().to_string()),
     })
+}
+
+/// Puts a sink without a snapshot behind everything that is there when it is created: whatever comes
+/// later is its own, also after a crash before its first step.
+fn skip_snapshot(ledger: &Ledger<'_>, node: &Node, plan: &SinkPlan) -> anyhow::Result<()> {
+    let (consumer, feed) = match &plan.result {
+        None => (&node.name, &plan.feed),
+        Some(result) if result.maintenance == Maintenance::Linear => {
+            ledger.set_position(&node.name, &result.stored.name, 0)?;
+            (&result.stored.name, &result.feed)
+        }
+        // Its first evaluation is the snapshot, and sets the sink's position.
+        Some(_) => return Ok(()),
+    };
+    for input in &feed.inputs {
+        let head = ledger.stream(&input.stored.name)?.head;
+        ledger.set_position(consumer, &input.stored.name, head)?;
+    }
+    Ok(())
 }
 
 /// Removes the tables and records of one entity, inside the caller's transaction.

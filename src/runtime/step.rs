@@ -20,7 +20,4 @@ pub trait Step: Send {
     /// # Errors
     /// As for [`Step::step`].
     fn flush(&mut self, end: bool) -> anyhow::Result<Progress>;
-
-    /// Tells the inputs that this consumer cannot go on for now.
-    fn failing(&mut self);
 }

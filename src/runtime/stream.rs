@@ -49,11 +49,19 @@ pub struct Stream {
     shared: Mutex<Shared>,
 }
 
+/// A batch with the rows of all batches since the start, its own included.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    note: BatchNote,
+    rows_total: i64,
+}
+
 #[derive(Default)]
 struct Shared {
     doorbells: Vec<Sender<()>>,
     readers: HashMap<String, Reader>,
-    recent: std::collections::VecDeque<BatchNote>,
+    recent: std::collections::VecDeque<Recent>,
+    /// Rows of all batches since the start.
     rows: i64,
     trimmed: u64,
     /// No more batches come.
@@ -87,7 +95,8 @@ impl Stream {
         let mut shared = self.shared();
         self.head.store(note.seq, Ordering::Release);
         shared.rows += i64::try_from(note.rows).unwrap_or(i64::MAX);
-        shared.recent.push_back(note);
+        let rows_total = shared.rows;
+        shared.recent.push_back(Recent { note, rows_total });
         if shared.recent.len() > RECENT_BATCHES_MAX {
             shared.recent.pop_front();
         }
@@ -138,17 +147,19 @@ impl Stream {
         self.shared().readers.remove(name);
     }
 
-    /// Notes that a reader has committed up to `seq`, `rows` more than before. One that has come to the
-    /// head lacks nothing, however it counted.
+    /// Notes that a reader has committed up to `seq`, `rows` more than before as far as it knows: one
+    /// that read the content as a whole has not counted the batches it is made of.
     pub fn reader_at(&self, name: &str, seq: u64, rows: u64) {
         let mut shared = self.shared();
-        let (all, head) = (shared.rows, self.head());
+        let known = if seq >= self.head() {
+            Some(shared.rows)
+        } else {
+            shared.rows_up_to(seq)
+        };
         if let Some(reader) = shared.readers.get_mut(name) {
+            let counted = reader.rows + i64::try_from(rows).unwrap_or(i64::MAX);
             reader.seq = seq;
-            reader.rows += i64::try_from(rows).unwrap_or(i64::MAX);
-            if seq >= head {
-                reader.rows = all;
-            }
+            reader.rows = known.unwrap_or(counted);
             reader.failing = false;
         }
     }
@@ -186,14 +197,10 @@ impl Stream {
     /// Returns the batches after `from` as far as memory has them without a gap, oldest first.
     pub fn recent_after(&self, from: u64) -> Option<Vec<BatchNote>> {
         let shared = self.shared();
-        let first = shared.recent.front()?;
+        let first = shared.recent.front()?.note;
         (first.seq <= from + 1).then(|| {
-            shared
-                .recent
-                .iter()
-                .filter(|note| note.seq > from)
-                .copied()
-                .collect()
+            let notes = shared.recent.iter().map(|recent| recent.note);
+            notes.filter(|note| note.seq > from).collect()
         })
     }
 
@@ -220,6 +227,14 @@ impl Stream {
             shared.trimmed = taken;
             taken
         })
+    }
+}
+
+impl Shared {
+    /// Returns the rows of the batches up to `seq` since the start, if memory reaches back that far.
+    fn rows_up_to(&self, seq: u64) -> Option<i64> {
+        let after = self.recent.partition_point(|recent| recent.note.seq <= seq);
+        Some(self.recent.get(after.checked_sub(1)?)?.rows_total)
     }
 }
 
