@@ -7,6 +7,7 @@ mod graph;
 mod load;
 mod output;
 mod progress;
+mod restart;
 mod run;
 mod shell;
 mod show;

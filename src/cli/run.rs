@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::Progress;
 use super::state_dir::{self, StateDir};
-use super::{Outcome, load};
+use super::{Outcome, load, restart};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Database, Ledger};
-use crate::options::{Environment, parse_duration};
+use crate::options::{Environment, parse_duration, parse_size};
 use crate::plan::check;
 use crate::runtime::{Ended, RunOptions, Runtime, Shared, state};
 use crate::server::{self, Pipeline, Server, Service, Vault};
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// How long to drain after a signal
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     drain_timeout: Duration,
+    /// The memory the engine may take, such as 512MiB or 4GiB; beyond it, it spills into the state directory
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
+    memory_limit: u64,
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
@@ -64,6 +68,14 @@ enum LogFormat {
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .ok_or_else(|| "expected a duration such as 500ms, 90s, 5m or 1h".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    /// Less than this and the engine cannot work.
+    const BYTES_MIN: u64 = 64 << 20;
+    parse_size(text)
+        .filter(|bytes| *bytes >= BYTES_MIN)
+        .ok_or_else(|| "expected a size of 64MiB or more, such as 512MiB or 4GiB".to_owned())
 }
 
 /// # Errors
@@ -124,7 +136,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let ended = runtime.run(interrupted(arguments.run_for)?);
     drop(progress);
     drop(server);
-    let failed = ended == Ended::Badly || (arguments.once && runtime.shared.board.errors() > 0);
+    if let (Ended::StateLost, Some(owned)) = (ended, &dir) {
+        return restart::wait_and_restart(owned);
+    }
+    let failed = ended != Ended::Well || (arguments.once && runtime.shared.board.errors() > 0);
     tracing::info!("stopped");
     Ok(if failed {
         Outcome::Failed
@@ -145,8 +160,8 @@ impl Opened {
             true => None,
             false => Some(StateDir::own(&arguments.state)?),
         };
-        let database = Database::open(dir.as_ref().map(StateDir::database).as_deref())?;
-        Ledger::new(&database.session()?).prepare()?;
+        let path = dir.as_ref().map(StateDir::database);
+        let database = open(path.as_deref(), arguments.memory_limit)?;
         Ok(Self { dir, database })
     }
 
@@ -154,6 +169,24 @@ impl Opened {
         // Nothing that is kept in memory only is encrypted.
         let folder = self.dir.as_ref().map_or(Path::new(""), StateDir::path);
         Vault::new(folder, environment)
+    }
+}
+
+/// Opens the state, or one in memory without a path.
+fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Database> {
+    let opened = || {
+        let database = Database::open_within(path, memory_bytes)?;
+        Ledger::new(&database.session()?).prepare()?;
+        anyhow::Ok(database)
+    };
+    match path {
+        None => opened(),
+        Some(path) => opened().with_context(|| {
+            format!(
+                "cannot use the state `{}` (put back a copy of it, or choose another --state-dir)",
+                path.display()
+            )
+        }),
     }
 }
 

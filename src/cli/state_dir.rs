@@ -1,6 +1,6 @@
 //! The state directory: where it is, and who owns it.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -70,8 +70,8 @@ impl StateDir {
             .with_context(|| format!("cannot write to the state directory `{}`", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => {
                 let message = format!("cannot lock the state directory `{}`", path.display());
                 return Err(anyhow::Error::from(error).context(message));
             }

@@ -90,6 +90,14 @@ impl SqlFault {
         )
     }
 
+    /// Says whether DuckDB will do nothing more with this database in this process: a checkpoint failed
+    /// half-way, as on a full disk. What was committed is safe, and is there once the file is opened anew.
+    pub fn is_fatal(&self) -> bool {
+        self.class.eq_ignore_ascii_case("fatal")
+            || self.message.contains("FATAL Error")
+            || self.message.contains("database has been invalidated")
+    }
+
     /// Moves the place from a longer text to a part of it that starts at `offset`; a place before the
     /// part is dropped.
     #[must_use]
@@ -161,8 +169,13 @@ fn reword(object: &Value, message: &str) -> (String, Option<String>) {
 
 /// Brings DuckDB's wording into ours: first line only, lower case first letter, no full stop.
 fn tidy(message: &str) -> String {
-    let message = message
-        .strip_prefix("Invalid Input Error: ")
+    let classes = [
+        "Invalid Input Error: ",
+        "TransactionContext Error: ",
+        "IO Error: ",
+    ];
+    let message = (classes.iter())
+        .find_map(|class| message.strip_prefix(class))
         .unwrap_or(message);
     let line = message.lines().next().unwrap_or("").trim();
     let line = line.trim_end_matches(['.', '!']);

@@ -81,8 +81,7 @@ impl<'a> Ledger<'a> {
                     Ok(())
                 }
                 Some(version) if version > FORMAT_VERSION => anyhow::bail!(
-                    "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: \
-                     run a newer omlsp, or choose another --state-dir"
+                    "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: run a newer omlsp"
                 ),
                 Some(_) => Ok(()),
             }

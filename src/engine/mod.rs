@@ -27,6 +27,11 @@ use duckdb::{Config, Connection};
 /// The version of the tables the engine keeps in a state directory; a newer one is refused.
 pub const FORMAT_VERSION: i64 = 1;
 
+/// The memory DuckDB may take for pages, hash tables and sorts, unless told otherwise. Its own default,
+/// 80% of the machine, is what a state of many gigabytes would fill in the end. Beyond the bound it drops
+/// pages and spills.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+
 /// One DuckDB database: a file, or in memory. Sealed: no SQL in it can touch files, the network or
 /// extensions. Open one at a time per file: DuckDB does not guard against a second one in a process.
 pub struct Database {
@@ -35,17 +40,28 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a database, in memory without a path, and seals it.
+    /// Opens a database, in memory without a path, and seals it. It takes [`MEMORY_BYTES_DEFAULT`] at most.
     ///
     /// # Errors
     /// The file cannot be read or written, or is no DuckDB database.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        Self::open_within(path, MEMORY_BYTES_DEFAULT)
+    }
+
+    /// As [`Database::open`], with at most so many bytes of memory; what needs more goes to files beside
+    /// the database, or fails where there is none.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
         let config = Config::default()
             .enable_autoload_extension(false)?
-            .with("autoinstall_known_extensions", "false")?;
+            .with("autoinstall_known_extensions", "false")?
+            .with("memory_limit", format!("{memory_bytes}B"))?;
         let root = match path {
-            Some(path) => Connection::open_with_flags(path, config)?,
-            None => Connection::open_in_memory_with_flags(config)?,
+            Some(path) => open_file(path, config)?,
+            // Nothing of a database in memory may land in the working directory.
+            None => Connection::open_in_memory_with_flags(config.with("temp_directory", "")?)?,
         };
         let database = Self {
             root: Mutex::new(root),
@@ -67,6 +83,27 @@ impl Database {
         let root = self.root.lock().expect("no panic happens under this lock");
         Session::new(root.try_clone()?)
     }
+}
+
+/// Opens a file and removes what a killed process spilled beside it: the file's lock says that nobody
+/// else has it open.
+fn open_file(path: &Path, config: Config) -> anyhow::Result<Connection> {
+    let root = Connection::open_with_flags(path, config).map_err(|error| {
+        let fault = match error {
+            duckdb::Error::DuckDBFailure(_, Some(text)) => SqlFault::of(&text),
+            other => SqlFault::of(&other.to_string()),
+        };
+        anyhow::Error::from(fault)
+    })?;
+    let mut spilled = path.as_os_str().to_owned();
+    spilled.push(".tmp");
+    match std::fs::remove_dir_all(&spilled) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %spilled.display(), %error, "cannot remove temporary files of an earlier run");
+        }
+        _ => {}
+    }
+    Ok(root)
 }
 
 /// What every database runs once after opening.

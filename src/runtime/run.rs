@@ -32,6 +32,9 @@ pub enum Ended {
     Well,
     /// Something failed, or did not drain in time.
     Badly,
+    /// The engine gave the database up, so that this process can do nothing more with it. What was committed
+    /// is on the disk.
+    StateLost,
 }
 
 /// A pipeline that runs.
@@ -238,8 +241,19 @@ impl Runtime {
                 // An error says that the run is over, as a message would.
                 smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
             });
-        let outcome = smol::block_on(self.until_drained(self.crew.all_left(), interrupted));
+        let outcome = smol::block_on(smol::future::or(
+            async {
+                self.shared.state_lost().await;
+                Ended::StateLost
+            },
+            self.until_drained(self.crew.all_left(), interrupted),
+        ));
         drop(end);
+        if outcome == Ended::StateLost {
+            self.stop();
+            self.stop_all.stop();
+            return outcome;
+        }
         if let Ok(driver) = driver
             && driver.join().is_err()
         {

@@ -1,13 +1,14 @@
 //! What all nodes of a running pipeline share: database, clock, secrets, statuses, the place for errors.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use async_channel::{Receiver, Sender};
 use chrono::{DateTime, Utc};
 
 use super::status::Board;
 use crate::batch::Reject;
 use crate::connector::{Context, Event, QueryRows, Stop};
-use crate::engine::{Database, ErrorRecord, Ledger, Session};
+use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault};
 use crate::secret::Secrets;
 
 /// Rows of an `on_start_query`: one connection each, so more is a mistake.
@@ -23,6 +24,8 @@ pub struct Shared {
     secrets: RwLock<Secrets>,
     /// Writes errors outside the transactions of rows.
     errors: Mutex<Session>,
+    /// Has a message, or is closed, once the engine has given the database up.
+    lost: (Sender<()>, Receiver<()>),
 }
 
 impl Shared {
@@ -36,7 +39,14 @@ impl Shared {
             clock,
             secrets: RwLock::new(secrets),
             errors,
+            lost: async_channel::bounded(1),
         })
+    }
+
+    /// The engine's client can panic under this lock. Every statement here is a transaction of its own, so
+    /// that the session is as good as before, and one panic must not take all reports down.
+    fn errors(&self) -> std::sync::MutexGuard<'_, Session> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -70,12 +80,29 @@ impl Shared {
         payload: Option<String>,
     ) {
         let message = self.mask(&format!("{error:#}"));
+        let mut causes = error.chain();
+        if causes.any(|cause| cause.downcast_ref().is_some_and(SqlFault::is_fatal)) {
+            self.note_lost();
+        }
         if self.board.status(entity).failed(self.now(), &message) {
             tracing::error!(%entity, stage, "{message}");
         } else {
             tracing::debug!(%entity, stage, "{message}");
         }
         self.record(entity, stage, message, payload);
+    }
+
+    fn note_lost(&self) {
+        // A full channel says it already, and it cannot be closed: its receiver is here.
+        if self.lost.0.try_send(()).is_ok() {
+            tracing::debug!("the engine has given the database up");
+        }
+    }
+
+    /// Ends once the engine has given the database up: nothing can be read or written any more.
+    pub async fn state_lost(&self) {
+        // The sender lives as long as the receiver, so this is a message.
+        self.lost.1.recv().await.unwrap_or_default();
     }
 
     /// Notes that an entity works, and says so in the log if it did not before.
@@ -106,10 +133,7 @@ impl Shared {
             message,
             payload,
         };
-        let session = self
-            .errors
-            .lock()
-            .expect("no panic happens under this lock");
+        let session = self.errors();
         if let Err(error) = Ledger::new(&session).record_errors(&[record]) {
             tracing::error!(%entity, "cannot record an error in the state: {error:#}");
         }
@@ -117,10 +141,7 @@ impl Shared {
 
     /// Deletes old errors beyond their bound.
     pub fn trim_errors(&self) {
-        let session = self
-            .errors
-            .lock()
-            .expect("no panic happens under this lock");
+        let session = self.errors();
         if let Err(error) = Ledger::new(&session).trim_errors() {
             tracing::warn!("cannot trim omlsp_errors: {error:#}");
         }
