@@ -319,6 +319,12 @@ impl Running {
         self.wait_mut()
     }
 
+    /// As [`Running::kill`], for a process that may have ended by itself.
+    pub fn kill_if_running(mut self) -> Output {
+        self.end();
+        self.wait_mut()
+    }
+
     /// Sends a signal by its name without `SIG`, such as `STOP`.
     ///
     /// # Panics
