@@ -34,11 +34,15 @@ fn hidden<'a>(statement: &'a [Token], text: &'a str) -> impl Iterator<Item = &'a
     let creates = statement
         .first()
         .is_some_and(|token| is_word(token, "CREATE"));
-    // `CREATE OR REPLACE SECRET` has it fourth.
+    // `CREATE OR REPLACE SECRET` has it fourth; anything else there is a name.
+    let replaces = statement
+        .get(1)
+        .is_some_and(|token| is_word(token, "OR"));
+    let at = if replaces { 3 } else { 1 };
     let head = statement
-        .iter()
-        .take(4)
-        .position(|token| is_word(token, "SECRET"));
+        .get(at)
+        .filter(|token| is_word(token, "SECRET"))
+        .map(|_| at);
     let body = match head.filter(|_| creates) {
         Some(at) => &statement[at + 1..],
         None => &[],
