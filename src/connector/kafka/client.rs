@@ -88,14 +88,17 @@ pub(super) fn check_properties(options: &mut Options<'_>, connection: &Connectio
         let Err(error) = config.create_native_config() else {
             continue;
         };
-        let unknown = matches!(
-            &error,
-            KafkaError::ClientConfig(_, text, _, _) if text.starts_with("No such")
-        );
+        // The client knows some of Java's names, only to refuse them.
+        let java = JAVA_PROPERTIES.iter().find(|(java, _)| java == name);
+        let unknown = java.is_some()
+            || matches!(
+                &error,
+                KafkaError::ClientConfig(_, text, _, _) if text.starts_with("No such")
+            );
         let fault = if unknown {
             let message = format!("the Kafka client has no property `{name}`");
             let fault = Diagnostic::new(*key, message);
-            match JAVA_PROPERTIES.iter().find(|(java, _)| java == name) {
+            match java {
                 Some((_, advice)) => fault.help(*advice),
                 None => match nearest(name, USUAL_PROPERTIES) {
                     Some(known) => fault.help(format!("did you mean `properties.{known}`?")),
