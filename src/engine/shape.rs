@@ -92,7 +92,8 @@ impl Check<'_> {
     }
 
     fn set_operation(&self, node: &Value, scope: &mut Scope) -> Result<usize, Reason> {
-        let all = node["setop_all"] == Value::Bool(true);
+        // True is the default, and the tree leaves defaults out.
+        let all = node["setop_all"] != Value::Bool(false);
         if node["setop_type"] != "UNION" || !all {
             let words = node["setop_type"].as_str().unwrap_or("a set operation");
             return Err(format!("it has {words} without ALL"));
