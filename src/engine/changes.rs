@@ -52,7 +52,7 @@ pub fn upsert(
     let same_row = same(&all, "old", "new");
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE latest AS SELECT {list} FROM temp.next \
-         QUALIFY row_number() OVER (PARTITION BY {} ORDER BY rowid DESC) = 1;\n\
+         WHERE rowid IN (SELECT max(rowid) FROM temp.next GROUP BY {}) ORDER BY rowid;\n\
          CREATE OR REPLACE TEMP TABLE gone AS SELECT old.rowid AS _row, old.* FROM {data} AS old \
          JOIN temp.latest AS new ON {same_key} WHERE NOT ({same_row});\n\
          CREATE OR REPLACE TEMP TABLE come AS SELECT new.* FROM temp.latest AS new \
