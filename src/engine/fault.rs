@@ -44,7 +44,9 @@ impl SqlFault {
                 name: None,
                 candidates: Box::default(),
                 syntax: false,
-                class: Box::default(),
+                class: text
+                    .split_once(" Error: ")
+                    .map_or_else(Box::default, |(class, _)| class.into()),
             },
         }
     }

@@ -237,11 +237,14 @@ fn drain(
     Ok(())
 }
 
-/// Says whether trying again cannot help: nobody reads our stdout any more.
+/// Says whether trying again cannot help: nobody reads our stdout any more, or the database is given up.
 fn is_final(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<crate::engine::SqlFault>()
+                .is_some_and(crate::engine::SqlFault::is_fatal)
     })
 }

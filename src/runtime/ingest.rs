@@ -65,7 +65,7 @@ impl Ingest {
         loop {
             match self.try_commit(delivery) {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is::<RowsRefused>() => return Err(error),
+                Err(error) if error.is::<RowsRefused>() || is_fatal(&error) => return Err(error),
                 Err(error) => {
                     self.shared.note_error(&self.name, "commit", &error, None);
                     stop.wait(pause)?;
@@ -280,6 +280,12 @@ fn row_json(rows: &RecordBatch) -> String {
         return error.to_string();
     }
     String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
+fn is_fatal(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<SqlFault>()
+        .is_some_and(SqlFault::is_fatal)
 }
 
 /// A row does not fit, and the user asked for that to fail the source.
