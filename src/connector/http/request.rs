@@ -244,11 +244,8 @@ impl RequestTemplate {
         let count = pairs.len();
         for (name, value) in &self.params {
             if !has_param(&request.url, name) {
-                pairs.push(format!(
-                    "{}={}",
-                    percent(name),
-                    value.render(values, percent)
-                ));
+                let value = value.render(values, str::to_owned);
+                pairs.push(format!("{}={}", percent(name), percent(&value)));
             }
         }
         if pairs.len() > count {
