@@ -248,7 +248,9 @@ impl Wire {
             Answer::Whole { bytes_max } if success => (bytes_max, true),
             _ => (IGNORED_BYTES_MAX, false),
         };
-        let mut body = Vec::new();
+        // A body that grows by doubling would need its size twice; what is announced is only reserved.
+        let announced = response.body().content_length().unwrap_or(0).min(read_max);
+        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
         let mut reader = response.body_mut().with_config().limit(read_max).reader();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
