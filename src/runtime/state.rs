@@ -102,8 +102,16 @@ pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<
     Ok(steps)
 }
 
+/// White space and comments make no difference.
 fn same_definition(old: &RecordedEntity, node: &Node) -> bool {
-    old.kind == node.kind.words() && shown_definition(node) == old.definition
+    let words = |text: &str| -> Vec<String> {
+        let tokens = crate::sql::tokens(text);
+        tokens
+            .iter()
+            .map(|token| token.text(text).to_owned())
+            .collect()
+    };
+    old.kind == node.kind.words() && words(&shown_definition(node)) == words(&old.definition)
 }
 
 /// Returns the definition as it is recorded: a secret's value is left out.
