@@ -1,0 +1,269 @@
+//! The life of a run: signals, `--for`, exit codes, what is printed where.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::setting::{Setting, column, ids};
+use crate::support::http::Reply;
+
+const POLLED: &str =
+    "CREATE TABLE t (id BIGINT) WITH (connector = 'http', url = '${URL}/rows', interval = '20ms');
+    CREATE SINK p FROM t WITH (connector = 'stdout');";
+
+#[test]
+fn an_interrupt_drains_and_commits() {
+    for signal in ["INT", "TERM"] {
+        let sql =
+            "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows_per_second = 50000);
+            CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM made;
+            CREATE SINK p FROM made WITH (connector = 'stdout');
+            CREATE SINK j FROM made WITH (connector = 'file', path = 'out/j.json');";
+        let setting = Setting::new(sql);
+        let mut running = setting.run([]).spawn();
+        running.wait_until(|running| running.stdout_line_count() >= 10_000, "rows");
+        running.signal(signal);
+        let output = running.wait().expect_code(0);
+        let count = setting.rows("SELECT count(*) AS n FROM made")[0]["n"].clone();
+        assert_eq!(
+            setting.rows("FROM total"),
+            [json!({"n": count})],
+            "{signal}"
+        );
+        assert_eq!(
+            json!(output.stdout.lines().count()),
+            count,
+            "{signal}: the sink drained"
+        );
+        let file = setting
+            .project
+            .read("out/j-000001.json")
+            .expect("a shutdown finishes the file");
+        assert_eq!(json!(file.lines().count()), count, "{signal}");
+        assert!(
+            output.stderr.contains("stopped"),
+            "{signal}: {}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_what_was_committed_is_there() {
+    let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 1000);
+        CREATE SINK stuck FROM made WITH (connector = 'http', url = '${URL}/hook', timeout = '50s');";
+    let setting = Setting::new(sql);
+    setting.server.script(
+        "/hook",
+        vec![Reply::status(200).delay(Duration::from_secs(40))],
+    );
+    let mut running = setting.run(["--drain-timeout", "40s"]).spawn();
+    running.wait_until(
+        |_| setting.server.count_of("/hook") > 0,
+        "the sink is stuck",
+    );
+    running.interrupt();
+    running.wait_for_stderr("a second signal");
+    assert!(running.is_running(), "it drains");
+    running.interrupt();
+    let output = running.wait();
+    assert_eq!(output.code, Some(130), "{output}");
+    assert_eq!(
+        setting.rows("SELECT count(*) AS n FROM made"),
+        [json!({"n": 1000})]
+    );
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_cut_and_goes_on_at_the_next_run() {
+    let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 3);
+        CREATE SINK h FROM made WITH (connector = 'http', url = '${URL}/hook', retry.max_attempts = 1);";
+    let setting = Setting::new(sql);
+    setting.server.script("/hook", vec![Reply::status(503)]);
+    let mut running = setting.run(["--drain-timeout", "300ms"]).spawn();
+    running.wait_until(|_| setting.server.count_of("/hook") > 0, "the sink fails");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    assert!(
+        output.stderr.contains("not everything was written"),
+        "{output}"
+    );
+    let failed = setting.server.count_of("/hook");
+    setting.server.script("/hook", vec![Reply::status(200)]);
+    setting.once_kept().expect_code(0);
+    let later: Vec<Value> = (setting.server.requests_of("/hook")[failed..].iter())
+        .map(|request| request.body_json()["n"].clone())
+        .collect();
+    assert_eq!(later, [0, 1, 2].map(Value::from));
+}
+
+#[test]
+fn a_run_for_a_time_ends_by_itself() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    let output = setting
+        .run(["--ephemeral", "--for", "700ms"])
+        .run()
+        .expect_code(0);
+    assert!(output.stdout.lines().count() >= 2, "{output}");
+}
+
+#[test]
+fn stdout_has_data_only_and_stderr_no_colours() {
+    let setting = Setting::scripted(
+        POLLED,
+        vec![Reply::status(500), ids([1]), Reply::status(404)],
+    );
+    let mut running = setting.run(["--ephemeral"]).spawn();
+    running.wait_for_stderr("404");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    assert_eq!(
+        column(&output.json_lines(), "id"),
+        [1].map(Value::from),
+        "{output}"
+    );
+    assert!(!output.stderr.contains('\x1b'), "{output}");
+    assert!(
+        output.stderr.contains("WARN") && output.stderr.contains("ERROR"),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_log_of_json_has_one_object_a_line() {
+    let setting = Setting::scripted(POLLED, vec![Reply::status(404)]);
+    let mut running = setting.run(["--ephemeral", "--log-format", "json"]).spawn();
+    running.wait_for_stderr("404");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    let lines: Vec<Value> = (output.stderr.lines())
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let failed = lines
+        .iter()
+        .find(|line| line["level"] == "ERROR")
+        .expect("the failed poll is told");
+    assert_eq!(failed["fields"]["entity"], "t", "{failed}");
+}
+
+#[test]
+fn exit_codes_tell_usage_from_failure() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    setting.project.omlsp(["run"]).run().expect_code(2);
+    setting
+        .project
+        .omlsp(["run", "pipeline.sql", "--no-such-option"])
+        .run()
+        .expect_code(2);
+    setting
+        .project
+        .omlsp(["run", "pipeline.sql", "--for", "soon"])
+        .run()
+        .expect_code(2);
+    setting
+        .project
+        .omlsp(["run", "missing.sql", "--ephemeral"])
+        .run()
+        .expect_code(1);
+    setting
+        .project
+        .file("broken.sql", "CREATE TABLE t (id BIGINT);");
+    let output = setting
+        .project
+        .omlsp(["run", "broken.sql", "--once"])
+        .run()
+        .expect_code(1);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("broken.sql:1"), "{output}");
+    assert!(
+        !setting.project.path().join(".omlsp").exists(),
+        "an invalid pipeline leaves no state"
+    );
+}
+
+#[test]
+fn once_fails_if_one_poll_failed_and_the_others_still_ran() {
+    let sql = "CREATE TABLE bad (id BIGINT) WITH (connector = 'http', url = '${URL}/bad', interval = '1h');
+        CREATE TABLE good (id BIGINT) WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+        CREATE SINK p FROM good WITH (connector = 'stdout');";
+    let setting = Setting::scripted(sql, vec![ids([1, 2])]);
+    let output = setting.once().expect_code(1);
+    assert_eq!(
+        column(&output.json_lines(), "id"),
+        [1, 2].map(Value::from),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_state_has_one_owner() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    let mut first = setting.run([]).spawn();
+    first.wait_until(
+        |running| running.stdout_line_count() > 0,
+        "the first run owns the state",
+    );
+    let output = setting.run(["--once"]).run().expect_code(1);
+    assert!(output.stderr.contains(&first.pid().to_string()), "{output}");
+    // Another state directory, or none, is nobody's business.
+    setting
+        .run(["--once", "--state-dir", "other"])
+        .run()
+        .expect_code(0);
+    setting.run(["--once", "--ephemeral"]).run().expect_code(0);
+    first.interrupt();
+    first.wait().expect_code(0);
+}
+
+#[test]
+fn the_state_directory_comes_from_option_environment_or_default() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    setting
+        .run(["--once"])
+        .env("OMLSP_STATE_DIR", "from-env")
+        .run()
+        .expect_code(0);
+    setting
+        .run(["--once", "--state-dir", "deep/from-option"])
+        .run()
+        .expect_code(0);
+    setting.run(["--once", "--state-dir"]).run().expect_code(0);
+    for folder in ["from-env", "deep/from-option", ".omlsp"] {
+        let state = setting.project.path().join(folder).join("state.duckdb");
+        assert!(state.exists(), "{folder}");
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(setting.project.path().join(folder))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{folder} is private");
+    }
+}
+
+#[test]
+fn an_ephemeral_run_leaves_nothing_behind() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    setting.once().expect_code(0);
+    assert_eq!(
+        super::setting::file_names(setting.project.path()),
+        ["pipeline.sql"]
+    );
+}
+
+#[test]
+fn files_and_folders_form_one_pipeline_in_any_order() {
+    let setting = Setting::scripted(
+        "CREATE SINK p FROM v WITH (connector = 'stdout');",
+        vec![ids([1])],
+    );
+    setting
+        .project
+        .file("more/a.sql", "CREATE VIEW v AS SELECT id + 1 AS id FROM t;");
+    let table = "CREATE TABLE t (id BIGINT) WITH (connector = 'http', url = '${URL}/rows', interval = '1h');";
+    setting.project.file("more/deep/z.sql", table);
+    let output = setting
+        .run(["more", "--once", "--ephemeral"])
+        .run()
+        .expect_code(0);
+    assert_eq!(output.stdout, "{\"id\":2}\n");
+}
