@@ -251,7 +251,7 @@ impl Runtime {
         drop(end);
         if outcome == Ended::StateLost {
             self.stop();
-            self.stop_all.stop();
+            self.crew.stop_all();
             return outcome;
         }
         if let Ok(driver) = driver

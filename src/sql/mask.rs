@@ -35,9 +35,7 @@ fn hidden<'a>(statement: &'a [Token], text: &'a str) -> impl Iterator<Item = &'a
         .first()
         .is_some_and(|token| is_word(token, "CREATE"));
     // `CREATE OR REPLACE SECRET` has it fourth; anything else there is a name.
-    let replaces = statement
-        .get(1)
-        .is_some_and(|token| is_word(token, "OR"));
+    let replaces = statement.get(1).is_some_and(|token| is_word(token, "OR"));
     let at = if replaces { 3 } else { 1 };
     let head = statement
         .get(at)

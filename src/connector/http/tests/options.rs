@@ -124,7 +124,10 @@ fn auth() {
     check("auth.type = 'bsic'", &["did you mean `basic`?"]);
     check(
         "auth.token = 'x'",
-        &["`auth.token` needs an `auth.type`", "add `auth.type = 'bearer'`"],
+        &[
+            "`auth.token` needs an `auth.type`",
+            "add `auth.type = 'bearer'`",
+        ],
     );
     check(
         "auth.type = 'basic', auth.username = 'a', auth.password = 'b', auth.token = 'x'",
