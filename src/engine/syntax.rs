@@ -26,6 +26,16 @@ pub struct Read {
     pub qualified: bool,
     /// Offset and length in bytes.
     pub place: Option<(usize, usize)>,
+    /// True if it may be the name of something else: a column, a function.
+    pub guessed: bool,
+}
+
+impl Query {
+    /// Drops guessed names that no relation has.
+    pub fn keep_known(&mut self, is_relation: &dyn Fn(&str) -> bool) {
+        self.reads
+            .retain(|read| !read.guessed || is_relation(&read.name));
+    }
 }
 
 impl Session {
@@ -57,7 +67,7 @@ impl Session {
     fn query_of(&self, answer: &Value, text: &str) -> Result<Query, SqlFault> {
         if answer["error"] == Value::Bool(true) {
             if answer["error_type"] == "not implemented" {
-                return self.unserializable(text);
+                return Ok(Self::unserializable(text));
             }
             return Err(SqlFault::of_json(answer));
         }
@@ -76,23 +86,22 @@ impl Session {
         })
     }
 
-    /// Takes a query without a tree: its relations are those that DuckDB names in it.
-    fn unserializable(&self, text: &str) -> Result<Query, SqlFault> {
-        let sql = format!(
-            "SELECT unnest(get_table_names({}))",
-            crate::sql::quote_text(text)
-        );
-        let reads = self
-            .texts_uncached(&sql)?
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .map(|name| Read {
-                name,
-                qualified: false,
-                place: None,
+    /// Takes a query without a tree: what it reads is unknown, so every name in it that some relation has
+    /// counts as read. DuckDB refuses what is none when it binds the query.
+    fn unserializable(text: &str) -> Query {
+        let tokens = crate::sql::tokens(text);
+        let reads = tokens
+            .iter()
+            .filter_map(|token| {
+                Some(Read {
+                    name: token.name(text)?,
+                    qualified: false,
+                    place: Some((token.start, token.end - token.start)),
+                    guessed: true,
+                })
             })
             .collect();
-        Ok(Query { tree: None, reads })
+        Query { tree: None, reads }
     }
 
     /// Turns a tree back into SQL text.
@@ -175,6 +184,7 @@ pub fn read_of(reference: &Value, ctes: &[String]) -> Option<Read> {
         name: name.to_owned(),
         qualified,
         place: place_of(reference),
+        guessed: false,
     })
 }
 

@@ -60,7 +60,11 @@ impl Binder {
         Ok(parsed
             .into_iter()
             .zip(queries)
-            .map(|(parsed, query)| parsed.map_err(|fault| query_fault(fault, query, catalog)))
+            .map(|(parsed, query)| {
+                let mut parsed = parsed.map_err(|fault| query_fault(fault, query, catalog))?;
+                parsed.keep_known(&|name| catalog.get(name).is_some());
+                Ok(parsed)
+            })
             .collect())
     }
 

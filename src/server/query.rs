@@ -41,7 +41,8 @@ impl Script<'_> {
         let parsed = parsed
             .pop()
             .unwrap_or_else(|| Err(SqlFault::of("expected one query")));
-        let parsed = parsed.map_err(|fault| self.fault(fault, query))?;
+        let mut parsed = parsed.map_err(|fault| self.fault(fault, query))?;
+        parsed.keep_known(&|name| self.pipeline.catalog.get(name).is_some());
         let mut faults = Vec::new();
         for read in &parsed.reads {
             let place = read.place.map(|(start, _)| (start, read.name.len()));

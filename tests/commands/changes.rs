@@ -34,7 +34,9 @@ fn what_statements_create_works_at_once_and_is_there_again() {
     owner.wait_for("SELECT count(*) = 7 AS ok FROM late");
     owner
         .connect()
-        .run("CREATE SINK out FROM big WITH (connector = 'file', path = 'out.json')")
+        .run(
+            "CREATE SINK out FROM big WITH (connector = 'file', path = 'out.json', changes = 'op')",
+        )
         .expect_message("created SINK out");
     owner
         .connect()

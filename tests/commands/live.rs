@@ -31,7 +31,7 @@ fn a_view_with_a_lookup_asks_now_and_within_its_bound() {
     // Nobody reads the views, so nobody has asked.
     assert_eq!(server.request_count(), 0);
     let check = |rows: &dyn Fn(&str) -> Vec<serde_json::Value>| {
-        server.forget_requests();
+        server.clear_requests();
         let all = rows("SELECT count(*) AS n, sum(price) AS s FROM priced");
         assert_eq!(all, [json!([20, 200.0])]);
         assert_eq!(server.requests().len(), 20);
@@ -40,7 +40,7 @@ fn a_view_with_a_lookup_asks_now_and_within_its_bound() {
             [json!(["S15"])]
         );
         let direct = "SELECT max(p.price) AS price FROM markets m JOIN price p ON p.symbol = m.symbol WHERE m.n < 3";
-        server.forget_requests();
+        server.clear_requests();
         assert_eq!(rows(direct), [json!([2.5])]);
         assert_eq!(server.requests().len(), 3);
     };

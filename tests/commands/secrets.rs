@@ -74,7 +74,7 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
         printed += &owner.running.kill().to_string();
         check_files(&project, CLEAR);
 
-        server.forget_requests();
+        server.clear_requests();
         let owner = Owner::start_with(&project, &env);
         owner.wait_for("SELECT count(*) > 0 AS ok FROM remote");
         let header = server

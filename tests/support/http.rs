@@ -380,6 +380,11 @@ impl Server {
         self.state.latency_us.store(latency_us, Ordering::Relaxed);
     }
 
+    /// Drops the requests kept so far; those that follow are kept.
+    pub fn clear_requests(&self) {
+        self.lock_requests().clear();
+    }
+
     /// Stops keeping requests, for load; the counts go on.
     pub fn forget_requests(&self) {
         self.state.record.store(false, Ordering::Relaxed);
