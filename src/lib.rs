@@ -17,41 +17,41 @@
 //!
 //! Each imports only from those above it.
 
-/// Source files, spans, caret rendering.
+// Source files, spans, caret rendering.
 pub mod diagnostic;
 
-/// A value that prints as `***`.
+// A value that prints as `***`.
 pub mod secret;
 
-/// From text to statements.
+// From text to statements.
 pub mod sql;
 
-/// `WITH` options: typed, taken once, leftovers are errors.
+// `WITH` options: typed, taken once, leftovers are errors.
 pub mod options;
 
-/// Rows in columns, with a change sign and a trigger.
+// Rows in columns, with a change sign and a trigger.
 pub mod batch;
 
-/// DuckDB: open and seal, sessions, parse, the state's tables.
+// DuckDB: open and seal, sessions, parse, the state's tables.
 pub mod engine;
 
-/// Bytes to columns and back: jq, JSON, CSV.
+// Bytes to columns and back: jq, JSON, CSV.
 pub mod format;
 
-/// Traits and registry of the outside systems; one file or folder each.
+// Traits and registry of the outside systems; one file or folder each.
 pub mod connector;
 
-/// Entities, unique names, secrets, the DAG.
+// Entities, unique names, secrets, the DAG.
 pub mod catalog;
 
-/// Catalog and connectors to nodes ready to run, fully validated.
+// Catalog and connectors to nodes ready to run, fully validated.
 pub mod plan;
 
-/// Executor, nodes, pipes, shutdown.
+// Executor, nodes, pipes, shutdown.
 pub mod runtime;
 
-/// Statements given to a pipeline: the service, and the control socket.
+// Statements given to a pipeline: the service, and the control socket.
 pub mod server;
 
-/// The command line: one file per subcommand.
+// The command line: one file per subcommand.
 pub mod cli;

@@ -1,7 +1,7 @@
 //! Secrets that statements create: kept encrypted, never shown.
 
 use crate::owner::{Owner, PIPELINE};
-use crate::support::binary::Project;
+use crate::support::binary::{Project, wait_until};
 use crate::support::http::{Reply, Server};
 
 const CLEAR: &str = "correct-horse-battery-staple";
@@ -76,6 +76,10 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
 
         server.clear_requests();
         let owner = Owner::start_with(&project, &env);
+        wait_until(
+            || !server.requests().is_empty(),
+            "the server is asked again",
+        );
         owner.wait_for("SELECT count(*) > 0 AS ok FROM remote");
         let header = server
             .last_request()
