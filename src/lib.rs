@@ -17,6 +17,9 @@
 //!
 //! Each imports only from those above it.
 
+// Links in the documentation lead readers of the source, who see private items too.
+#![allow(rustdoc::private_intra_doc_links)]
+
 // Source files, spans, caret rendering.
 pub mod diagnostic;
 

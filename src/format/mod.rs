@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of connectors, SQL or the engine; connectors call it. In data order: a body's text is read by
 //! a [`scan::Cursor`], a filter ([`jq`]) says which values are rows, [`decode`] finds their members
-//! ([`fields`]) and puts each [`value::Value`] into its [`column`] ([`number`] and [`instant`] read what is
+//! ([`fields`]) and puts each [`value::Value`] into its [`mod@column`] ([`number`] and [`instant`] read what is
 //! written); on the way out [`json`] and [`csv`] write rows of Arrow columns ([`cell`]). [`avro`] reads messages into
 //! JSON for the decoder, and writes columns straight into Avro's binary form.
 
