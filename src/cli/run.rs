@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::Progress;
 use super::state_dir::{self, StateDir};
@@ -17,7 +16,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
 use crate::plan::check;
-use crate::runtime::{Ended, RunOptions, Runtime, Shared, state};
+use crate::runtime::{Ended, RunOptions, Runtime, Shared, interrupted, state};
 use crate::server::{self, Pipeline, Server, Service, Vault};
 
 /// Run a pipeline
@@ -188,42 +187,6 @@ fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Database> {
             )
         }),
     }
-}
-
-/// Ends at the first signal or after the given time. From then on a signal ends the process at once.
-fn interrupted(run_for: Option<Duration>) -> anyhow::Result<impl Future<Output = ()>> {
-    let (send, receive) = async_channel::bounded::<()>(1);
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (count, signal) in signals.forever().enumerate() {
-                if count > 0 {
-                    // What is committed is safe; 128 + the signal's number is what a shell would say.
-                    std::process::exit(128 + signal);
-                }
-                tracing::info!("stopping; a second signal ends at once");
-                if send.try_send(()).is_err() {
-                    tracing::debug!("the run had already ended");
-                }
-            }
-        })?;
-    Ok(async move {
-        let signal = async {
-            if receive.recv().await.is_err() {
-                smol::future::pending::<()>().await;
-            }
-        };
-        let timer = async {
-            match run_for {
-                Some(run_for) => {
-                    smol::Timer::after(run_for).await;
-                }
-                None => smol::future::pending().await,
-            }
-        };
-        smol::future::or(signal, timer).await;
-    })
 }
 
 /// Sends the log to stderr, filtered as `RUST_LOG` says.

@@ -12,6 +12,7 @@ mod derived;
 mod door;
 mod dynamic;
 mod ingest;
+mod interrupt;
 mod janitor;
 mod reading;
 mod run;
@@ -25,6 +26,7 @@ mod stream;
 
 pub use asking::Asking;
 pub use dynamic::Change;
+pub use interrupt::interrupted;
 pub use run::{Ended, RunOptions, Runtime};
 pub use shared::{Clock, Shared};
 pub use status::{Board, Last, State, Status};

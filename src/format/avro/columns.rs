@@ -192,19 +192,7 @@ fn writer(target: &Target, array: &ArrayRef) -> anyhow::Result<Write> {
                 Ok(())
             })
         }
-        Target::Fixed(size) => {
-            let size = *size;
-            let cast = cast(array, &DataType::Binary)?;
-            let values = cast.as_binary::<i32>().clone();
-            Box::new(move |row, out| {
-                let bytes = values.value(row);
-                if bytes.len() != size {
-                    return Err(format!("{} bytes, expected {size}", bytes.len()));
-                }
-                out.extend_from_slice(bytes);
-                Ok(())
-            })
-        }
+        Target::Fixed(size) => fixed(array, *size)?,
         Target::Array(slot) => list(slot, array)?,
         Target::Map(slot) => map(slot, array)?,
         Target::Entries(plan) => {
@@ -222,6 +210,20 @@ fn writer(target: &Target, array: &ArrayRef) -> anyhow::Result<Write> {
             Box::new(move |row, out| write_members(&members, row, out))
         }
     })
+}
+
+/// Writes bytes of exactly `size`.
+fn fixed(array: &ArrayRef, size: usize) -> anyhow::Result<Write> {
+    let cast = cast(array, &DataType::Binary)?;
+    let values = cast.as_binary::<i32>().clone();
+    Ok(Box::new(move |row, out| {
+        let bytes = values.value(row);
+        if bytes.len() != size {
+            return Err(format!("{} bytes, expected {size}", bytes.len()));
+        }
+        out.extend_from_slice(bytes);
+        Ok(())
+    }))
 }
 
 type Integers = crate::batch::buffer::ScalarBuffer<i64>;

@@ -1,3 +1,5 @@
+//! Tests of columns: what converts to what, and what does not.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of CSV.
+
 use std::sync::Arc;
 
 use super::*;

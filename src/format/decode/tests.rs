@@ -1,3 +1,5 @@
+//! Tests of bodies to rows.
+
 mod ways;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of filters: what compiles, what is refused, and where.
+
 use super::*;
 
 fn fault(text: &str) -> (String, String) {

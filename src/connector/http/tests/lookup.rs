@@ -53,7 +53,10 @@ fn params_are_escaped_for_where_they_land() {
     assert_eq!(answer.rows.num_rows(), 2);
     let seen = server.seen().remove(0);
     let value = "A%26symbol%3DB%2F%22";
-    assert_eq!(seen.target, format!("/{value}/x?q={value}&n=3&p=%3D{value}"));
+    assert_eq!(
+        seen.target,
+        format!("/{value}/x?q={value}&n=3&p=%3D{value}")
+    );
     assert_eq!(seen.header("x-n"), Some("n 3"));
     assert_eq!(seen.header("content-type"), Some("application/json"));
     let body: Value = serde_json::from_str(&seen.body).unwrap();
