@@ -14,6 +14,7 @@ const DATABASE: &str = "state.duckdb";
 
 /// Where the state is.
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Arguments {
     /// The state directory; without a value, or without the option and OMLSP_STATE_DIR, `.omlsp`
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = false, default_missing_value = DEFAULT)]
