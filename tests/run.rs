@@ -17,4 +17,5 @@ mod run {
     mod trouble;
     mod types;
     mod views;
+    mod windows;
 }

@@ -7,6 +7,7 @@ mod fault;
 mod session;
 pub mod shape;
 pub mod syntax;
+mod windows;
 
 mod changes;
 mod ledger;

@@ -6,11 +6,16 @@
 
 use serde_json::Value;
 
+use super::windows::{self, Rewritten};
 use super::{Session, SqlFault};
+use crate::sql::SqlText;
 
 /// A parsed query.
 #[derive(Clone, Debug)]
 pub struct Query {
+    /// The query with its window functions replaced, if it has any; the tree and all places are then those
+    /// of this text.
+    pub rewritten: Option<Rewritten>,
     /// The query node, as DuckDB writes it; `None` where it can write none.
     pub tree: Option<Value>,
     /// Every mention of a relation that is not one of the query's own CTEs, in order.
@@ -31,6 +36,14 @@ pub struct Read {
 }
 
 impl Query {
+    /// Returns the query as DuckDB can run it.
+    pub fn as_run(&self, written: &SqlText) -> SqlText {
+        match &self.rewritten {
+            Some(rewritten) => rewritten.of(written),
+            None => written.clone(),
+        }
+    }
+
     /// Drops guessed names that no relation has.
     pub fn keep_known(&mut self, is_relation: &dyn Fn(&str) -> bool) {
         self.reads
@@ -58,13 +71,33 @@ impl Session {
             );
             for (row, text) in self.texts_uncached(&sql)?.into_iter().zip(some) {
                 let answer = row.into_iter().next().flatten().unwrap_or_default();
-                parsed.push(self.query_of(&serde_json::from_str(&answer)?, text));
+                let query = Self::query_of(&serde_json::from_str(&answer)?, text);
+                parsed.push(match query {
+                    Ok(query) => self.without_windows(text, query)?,
+                    Err(fault) => Err(fault),
+                });
             }
         }
         Ok(parsed)
     }
 
-    fn query_of(&self, answer: &Value, text: &str) -> Result<Query, SqlFault> {
+    /// Replaces the window functions of a query, and parses what that gives.
+    fn without_windows(&self, text: &str, query: Query) -> anyhow::Result<Result<Query, SqlFault>> {
+        let tree = query.tree.as_ref().unwrap_or(&Value::Null);
+        let rewritten = match windows::rewrite(self, text, tree) {
+            Ok(None) => return Ok(Ok(query)),
+            Ok(Some(rewritten)) => rewritten,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut parsed = self.parse(&[&rewritten.text])?;
+        let parsed = parsed.pop().expect("one query was given");
+        Ok(parsed.map(|query| Query {
+            rewritten: Some(rewritten),
+            ..query
+        }))
+    }
+
+    fn query_of(answer: &Value, text: &str) -> Result<Query, SqlFault> {
         if answer["error"] == Value::Bool(true) {
             if answer["error_type"] == "not implemented" {
                 return Ok(Self::unserializable(text));
@@ -81,6 +114,7 @@ impl Session {
         let mut reads = Vec::new();
         collect_reads(&tree, &mut Vec::new(), &mut reads);
         Ok(Query {
+            rewritten: None,
             tree: Some(tree),
             reads,
         })
@@ -101,7 +135,11 @@ impl Session {
                 })
             })
             .collect();
-        Query { tree: None, reads }
+        Query {
+            rewritten: None,
+            tree: None,
+            reads,
+        }
     }
 
     /// Turns a tree back into SQL text.

@@ -61,6 +61,7 @@ fn bind(builder: &mut Builder<'_>, query: &SqlText) -> Option<AdHoc> {
             return None;
         }
     };
+    let query = &parsed.as_run(query);
     if !builder.check_reads(query, &parsed.reads) {
         return None;
     }

@@ -181,14 +181,27 @@ impl Binder {
 
 /// Returns the place of some bytes of a query; of the whole of it where it does not stand in the source as
 /// it is (a variable was replaced, or the text is ours).
+///
+/// What was replaced in it has the place of what it stands for.
 pub fn place_in(query: &SqlText, start: usize, length: usize) -> Span {
-    if query.span.end - query.span.start != query.text.len() {
+    let written = query.parts.last();
+    let written = written.map_or(query.text.len(), |part| part.written.end);
+    if query.span.end - query.span.start != written {
         return query.span;
     }
     let boundary = |at: usize| query.text.floor_char_boundary(at);
     let start = boundary(start);
     let end = boundary(start.saturating_add(length)).max(start);
-    query.span.part(start, end)
+    let after = (query.parts).partition_point(|part| part.start <= start);
+    match after.checked_sub(1).map(|at| &query.parts[at]) {
+        None => query.span.part(start, end),
+        Some(part) if part.verbatim => {
+            let start_written = part.written.start + (start - part.start);
+            let end_written = (start_written + (end - start)).min(part.written.end);
+            query.span.part(start_written, end_written)
+        }
+        Some(part) => query.span.part(part.written.start, part.written.end),
+    }
 }
 
 /// Returns the span of a query's first word, for faults of the query as a whole.

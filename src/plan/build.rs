@@ -155,6 +155,7 @@ impl Builder<'_> {
         for ((key, text), parsed) in owners.into_iter().zip(parsed) {
             match parsed {
                 Ok(query) => {
+                    let text = query.as_run(&text);
                     if self.check_reads(&text, &query.reads) {
                         self.queries.insert(key, (text, query));
                     } else {
@@ -262,13 +263,17 @@ impl Builder<'_> {
                 }
                 Some((relation::visible_columns(relation), work))
             }
-            Definition::View { query } => self.view(name, query),
+            Definition::View { .. } => {
+                let (query, _) = self.queries.get(&name.key())?.clone();
+                self.view(name, &query)
+            }
             Definition::MaterializedView {
-                query,
                 emit_on_window_close,
+                ..
             } => {
                 self.refuse_emit(*emit_on_window_close);
-                self.materialized(name, query)
+                let (query, _) = self.queries.get(&name.key())?.clone();
+                self.materialized(name, &query)
             }
             Definition::Sink {
                 input,
@@ -318,7 +323,7 @@ impl Builder<'_> {
         };
         let text = start.text.expose().to_owned();
         let span = start.text.part(0, text.len());
-        let text = SqlText { text, span };
+        let text = SqlText::new(text, span);
         match self.binder.describe(self.catalog, &text) {
             Err(fault) => self.faults.push(*fault),
             Ok(columns) => {
@@ -365,7 +370,7 @@ fn query_of(entity: &Entity, settings: &Settings<'_>) -> Option<SqlText> {
             } else {
                 span
             };
-            Some(SqlText { text, span })
+            Some(SqlText::new(text, span))
         }
         _ => None,
     }

@@ -37,6 +37,7 @@ impl Builder<'_> {
                     .push(Diagnostic::new(query.span, error.to_string()));
             }
         };
+        let query = &parsed.as_run(query);
         let reads_broken = parsed
             .reads
             .iter()

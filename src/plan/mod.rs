@@ -26,7 +26,7 @@ mod adhoc;
 mod explain;
 
 pub use adhoc::{AdHoc, ad_hoc};
-pub use bind::{Binder, query_fault};
+pub use bind::{Binder, place_in, query_fault};
 pub use build::{Checked, check};
 pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};

@@ -66,16 +66,17 @@ impl Builder<'_> {
     /// Returns the query whose rows are written. `FROM relation` is a query of ours, parsed here.
     fn sink_query(&mut self, name: &Ident, input: &SinkInput) -> Option<SqlText> {
         let relation = match input {
-            SinkInput::Query(query) => return Some(query.clone()),
+            SinkInput::Query(_) => {
+                let (query, _) = self.queries.get(&name.key())?;
+                return Some(query.clone());
+            }
             SinkInput::Relation(relation) => relation,
         };
         if !self.check_readable(&relation.name, relation.span) {
             return None;
         }
-        let query = SqlText {
-            text: format!("SELECT * FROM {}", quote_ident(&relation.name)),
-            span: relation.span,
-        };
+        let text = format!("SELECT * FROM {}", quote_ident(&relation.name));
+        let query = SqlText::new(text, relation.span);
         let parsed = self.binder.parse(self.catalog, &[&query]);
         let parsed = parsed.ok()?.pop()?.ok()?;
         self.queries.insert(name.key(), (query.clone(), parsed));

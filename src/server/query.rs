@@ -7,7 +7,7 @@ use crate::catalog::ERRORS;
 use crate::diagnostic::Diagnostic;
 use crate::engine::syntax::Query;
 use crate::engine::{Session, SqlFault};
-use crate::plan::query_fault;
+use crate::plan::{place_in, query_fault};
 use crate::sql::{EntityKind, SqlText};
 
 /// SQL that is ready to run, for a query of the user.
@@ -19,35 +19,36 @@ pub struct Ready {
 
 impl Script<'_> {
     /// Runs a query and emits its result. Relations are read as they are at one instant.
-    pub fn select(&mut self, query: &SqlText) -> Result<(), Refusal> {
+    pub fn select(&mut self, written: &SqlText) -> Result<(), Refusal> {
         let session = self.service.session()?;
         let control: &Control = self.control;
         let timeout = self.settings.statement_timeout();
         control.statement(Some(session.interrupt_handle()), timeout, |stop| {
-            let parsed = self.parsed(&session, query)?;
+            let (query, parsed) = &self.parsed(&session, written)?;
             let reads = parsed.reads.iter().map(|read| read.name.as_str());
             let ready = if self.pipeline.asks(reads) {
-                self.live(&session, query, stop)?
+                self.live(&session, written, stop)?
             } else {
-                self.plain(query, &parsed)?
+                self.plain(query, parsed)?
             };
             self.stream(&session, query, &ready)
         })
     }
 
-    /// Parses a query and checks what it reads.
-    pub fn parsed(&self, session: &Session, query: &SqlText) -> Result<Query, Refusal> {
+    /// Parses a query and checks what it reads; returns it as it runs.
+    pub fn parsed(&self, session: &Session, query: &SqlText) -> Result<(SqlText, Query), Refusal> {
         let mut parsed = session.parse(&[&query.text])?;
         let parsed = parsed
             .pop()
             .unwrap_or_else(|| Err(SqlFault::of("expected one query")));
         let mut parsed = parsed.map_err(|fault| self.fault(fault, query))?;
         parsed.keep_known(&|name| self.pipeline.catalog.get(name).is_some());
+        let query = parsed.as_run(query);
         let mut faults = Vec::new();
         for read in &parsed.reads {
             let place = read.place.map(|(start, _)| (start, read.name.len()));
             let span = match place {
-                Some((start, length)) => query.span.part(start, start + length),
+                Some((start, length)) => place_in(&query, start, length),
                 None => query.span.part(0, 1),
             };
             if read.qualified {
@@ -77,7 +78,7 @@ impl Script<'_> {
             }
         }
         if faults.is_empty() {
-            Ok(parsed)
+            Ok((query, parsed))
         } else {
             Err(Refusal::Faults(faults))
         }

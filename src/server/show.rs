@@ -75,14 +75,12 @@ impl Script<'_> {
     fn show_errors(&mut self) -> Result<(), Refusal> {
         let session = self.service.session()?;
         let (control, timeout) = (self.control, self.settings.statement_timeout());
-        let query = SqlText {
-            text: ERRORS_SQL.to_owned(),
-            span: crate::diagnostic::Span {
-                file: self.pipeline.script,
-                start: 0,
-                end: 0,
-            },
+        let span = crate::diagnostic::Span {
+            file: self.pipeline.script,
+            start: 0,
+            end: 0,
         };
+        let query = SqlText::new(ERRORS_SQL.to_owned(), span);
         let ready = Ready {
             sql: ERRORS_SQL.to_owned(),
             offset: None,
@@ -189,7 +187,7 @@ impl Script<'_> {
     /// `EXPLAIN query`: the DAG under it from the query down, and how each entity works.
     pub fn explain(&mut self, query: &SqlText) -> Result<(), Refusal> {
         let session = self.service.session()?;
-        let parsed = self.parsed(&session, query)?;
+        let (_, parsed) = self.parsed(&session, query)?;
         let bound = ad_hoc(&self.pipeline.checkable(), &self.service.environment, query)?;
         let (_, bound) = bound.map_err(Refusal::Faults)?;
         let mut how = String::from("evaluated once, over what there is");

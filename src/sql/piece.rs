@@ -212,10 +212,7 @@ impl<'a> Cursor<'a> {
     /// Returns the text from token `from` up to and without token `to`.
     pub(super) fn raw(&self, from: usize, to: usize) -> SqlText {
         let span = self.span_of(from, to);
-        SqlText {
-            text: self.text()[span.start..span.end].to_owned(),
-            span,
-        }
+        SqlText::new(self.text()[span.start..span.end].to_owned(), span)
     }
 
     /// Takes all tokens that are left.

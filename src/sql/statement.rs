@@ -19,11 +19,35 @@ impl Ident {
     }
 }
 
-/// A piece of SQL exactly as written, `span` covering exactly `text`.
+/// A piece of SQL as written, `span` covering exactly `text`, or with parts of it replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlText {
     pub text: String,
     pub span: Span,
+    /// Where the parts of `text` come from, in order and without a gap; empty if it is as written.
+    pub parts: Vec<Part>,
+}
+
+impl SqlText {
+    /// Takes a text that stands in the source as it is.
+    pub fn new(text: String, span: Span) -> Self {
+        Self {
+            text,
+            span,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// A part of a text in which something was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where it starts in the new text.
+    pub start: usize,
+    /// The bytes of the text as written that it repeats, or that it stands for.
+    pub written: std::ops::Range<usize>,
+    /// Whether it repeats them.
+    pub verbatim: bool,
 }
 
 /// One statement, `span` covering it without its semicolon.
