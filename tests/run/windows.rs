@@ -58,12 +58,12 @@ fn hop_gives_each_row_every_window_that_covers_it() {
 
 #[test]
 fn session_ends_after_a_gap_of_its_key() {
-    let views = "CREATE VIEW some AS SELECT * FROM t WHERE n <> 2;
+    let views = "CREATE VIEW not_two AS SELECT * FROM t WHERE n <> 2;
         CREATE MATERIALIZED VIEW w AS
             SELECT kind, window_start, window_end, count(*) AS n
-            FROM SESSION(some, ts, INTERVAL '15' SECOND, kind) GROUP BY ALL;
+            FROM SESSION(not_two, ts, INTERVAL '15' SECOND, kind) GROUP BY ALL;
         CREATE MATERIALIZED VIEW all_kinds AS
-            SELECT window_start, window_end, count(*) AS n FROM SESSION(some, ts, INTERVAL 7 SECOND) GROUP BY ALL;";
+            SELECT window_start, window_end, count(*) AS n FROM SESSION(not_two, ts, INTERVAL 7 SECOND) GROUP BY ALL;";
     let setting = Setting::new(&format!("{ROWS}{views}"));
     setting.once_kept().expect_code(0);
     let text = "window_start::VARCHAR AS s, window_end::VARCHAR AS e, n";
@@ -82,8 +82,8 @@ fn session_ends_after_a_gap_of_its_key() {
 
 #[test]
 fn window_functions_stand_wherever_a_relation_does() {
-    let views = "CREATE VIEW v AS SELECT n, ts AS at FROM t WHERE n < 4;
-        CREATE MATERIALIZED VIEW of_a_view AS SELECT v.n, v.window_end FROM TUMBLE(v, at, INTERVAL '1' MINUTE);
+    let views = "CREATE VIEW v AS SELECT n, ts AS made_at FROM t WHERE n < 4;
+        CREATE MATERIALIZED VIEW of_a_view AS SELECT v.n, v.window_end FROM TUMBLE(v, made_at, INTERVAL '1' MINUTE);
         CREATE MATERIALIZED VIEW of_a_cte AS
             WITH c AS (SELECT * FROM t WHERE kind = 'odd')
             SELECT c.n, x.window_start FROM TUMBLE(c, c.ts, INTERVAL '10' SECOND) AS x JOIN c USING (n);
@@ -93,7 +93,6 @@ fn window_functions_stand_wherever_a_relation_does() {
             SELECT min(window_start) AS first FROM TUMBLE(t, ts, INTERVAL '10' SECOND, INTERVAL '3' SECOND);";
     let setting = Setting::new(&format!("{ROWS}{views}"));
     let output = setting.once_kept();
-    // A window of a window names its columns twice: that is said, at the call.
     assert_eq!(output.code, Some(0), "{output}");
     let numbers = setting.rows("SELECT n FROM of_a_view ORDER BY n");
     assert_eq!(numbers, [0, 1, 2, 3].map(|n| json!({"n": n})));
@@ -116,18 +115,21 @@ fn select_of_a_window_runs_on_the_state() {
         .omlsp(["sql", query, "--format", "csv"])
         .run()
         .expect_code(0);
-    assert_eq!(output.stdout.lines().count(), 4, "{output}");
+    assert_eq!(output.stdout.lines().count(), 3, "{output}");
     let output = setting
         .project
-        .omlsp(["sql", "SELECT * FROM TUMBLE(t, at, INTERVAL '20' SECOND)"])
+        .omlsp([
+            "sql",
+            "SELECT * FROM TUMBLE(t, made_at, INTERVAL '20' SECOND)",
+        ])
         .run()
         .expect_code(1);
     assert!(
-        output.stderr.contains("column `at` does not exist"),
+        output.stderr.contains("column `made_at` does not exist"),
         "{output}"
     );
     assert!(
-        output.stderr.contains("                      ^^"),
+        output.stderr.contains(" ^^^^^^^"),
         "the caret is under the argument\n{output}"
     );
 }
