@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
 use crate::options::Environment;
-use crate::sql::{Definition, EntityKind, Ident, OptionValueKind, SinkInput, SqlText};
+use crate::sql::{Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText};
 
 /// What checking a catalog came to: a plan, or faults.
 pub struct Checked {
@@ -284,22 +284,12 @@ impl Builder<'_> {
                 self.sink(name, input, options)
                     .map(|work| (Vec::new(), work))
             }
-            Definition::Secret { options, .. } => {
-                let backend = options
-                    .entries
-                    .iter()
-                    .find(|entry| entry.key.name == "backend");
-                let backend = backend.map_or("meta", |entry| match &entry.value.kind {
-                    OptionValueKind::Text(text) | OptionValueKind::Bare(text) => text.as_str(),
-                    OptionValueKind::Secret(_) => "meta",
-                });
-                Some((
-                    Vec::new(),
-                    Work::Secret {
-                        backend: backend.to_owned(),
-                    },
-                ))
-            }
+            Definition::Secret { options, .. } => Some((
+                Vec::new(),
+                Work::Secret {
+                    backend: backend_of(options),
+                },
+            )),
         }
     }
 
@@ -340,6 +330,16 @@ impl Builder<'_> {
                 }
             }
         }
+    }
+}
+
+/// Returns where a secret's value is kept, as written.
+fn backend_of(options: &OptionList) -> String {
+    let mut entries = options.entries.iter();
+    let backend = entries.find(|entry| entry.key.name == "backend");
+    match backend.map(|entry| &entry.value.kind) {
+        Some(OptionValueKind::Text(text) | OptionValueKind::Bare(text)) => text.clone(),
+        Some(OptionValueKind::Secret(_)) | None => "meta".to_owned(),
     }
 }
 
