@@ -221,10 +221,7 @@ fn texts_of_great_depth_and_length_are_answered() {
             "[".repeat(deep),
             "]".repeat(deep)
         ),
-        format!(
-            "CREATE VIEW v AS SELECT {}1;",
-            "-".repeat(1) + &" -".repeat(deep)
-        ),
+        format!("CREATE VIEW v AS SELECT {}1;", "- ".repeat(deep)),
         format!("CREATE VIEW v AS SELECT 1{};", " + 1".repeat(deep)),
         format!(
             "CREATE VIEW v AS {}SELECT 1{};",

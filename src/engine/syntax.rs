@@ -4,11 +4,16 @@
 //! with the one that runs the query. A statement it cannot give a tree for (`PIVOT`, `SUMMARIZE`) but
 //! DuckDB can run is still legal: it is known by its relations' names only.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::windows::{self, Rewritten};
 use super::{Session, SqlFault};
 use crate::sql::SqlText;
+
+/// How deep a tree may be: a sum of four hundred terms is eight hundred levels. Whoever walks a tree does it
+/// by recursion, on threads with two megabytes of stack.
+const TREE_DEPTH_MAX: usize = 1_000;
 
 /// A parsed query.
 #[derive(Clone, Debug)]
@@ -71,7 +76,10 @@ impl Session {
             );
             for (row, text) in self.texts_uncached(&sql)?.into_iter().zip(some) {
                 let answer = row.into_iter().next().flatten().unwrap_or_default();
-                let query = Self::query_of(&serde_json::from_str(&answer)?, text);
+                let query = match tree_of(&answer)? {
+                    Some(tree) => Self::query_of(&tree, text),
+                    None => Ok(Self::unserializable(text)),
+                };
                 parsed.push(match query {
                     Ok(query) => self.without_windows(text, query)?,
                     Err(fault) => Err(fault),
@@ -231,4 +239,33 @@ pub fn place_of(node: &Value) -> Option<(usize, usize)> {
     let start = node["query_location"].as_u64()?;
     let length = node["query_location_length"].as_u64().unwrap_or(1);
     Some((usize::try_from(start).ok()?, usize::try_from(length).ok()?))
+}
+
+/// Reads a tree, or `None` if it is too deep to be walked: the query is then one without a tree.
+fn tree_of(answer: &str) -> serde_json::Result<Option<Value>> {
+    if depth_of(answer) > TREE_DEPTH_MAX {
+        return Ok(None);
+    }
+    let mut reader = serde_json::Deserializer::from_str(answer);
+    reader.disable_recursion_limit();
+    Value::deserialize(&mut reader).map(Some)
+}
+
+/// Returns how deep the arrays and objects of a JSON text lie in each other.
+fn depth_of(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }

@@ -154,7 +154,9 @@ impl Builder<'_> {
         let parsed = self.binder.parse(self.catalog, &texts)?;
         for ((key, text), parsed) in owners.into_iter().zip(parsed) {
             match parsed {
-                Ok(query) => {
+                Ok(mut query) => {
+                    // A guess: its own name is that of a column it gives.
+                    query.keep_known(&|name| name.to_lowercase() != key);
                     let text = query.as_run(&text);
                     if self.check_reads(&text, &query.reads) {
                         self.queries.insert(key, (text, query));

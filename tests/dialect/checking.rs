@@ -89,3 +89,30 @@ fn wrong_usage_has_an_exit_code_of_its_own() {
         assert_eq!(output.code, Some(2), "{args:?}\n{output}");
     }
 }
+
+#[test]
+fn a_long_sum_is_a_query_like_any_other() {
+    let project = Project::new();
+    let view = |terms: usize| {
+        let sum = vec!["n"; terms].join(" + ");
+        format!(
+            "{GOOD}CREATE VIEW total AS SELECT {sum} AS total FROM good;\nCREATE MATERIALIZED VIEW kept AS FROM total;\n"
+        )
+    };
+    // The longer one is too deep to be looked into, so it is evaluated as a whole.
+    for (terms, how) in [
+        (300, "maintained from each new batch alone"),
+        (600, "recomputed and compared"),
+    ] {
+        project.file("long.sql", view(terms));
+        let output = project.omlsp(["graph", "long.sql"]).run().expect_code(0);
+        assert!(output.stdout.contains(how), "{output}");
+    }
+    // The engine itself has a limit.
+    project.file("longer.sql", view(5_000));
+    let output = project
+        .omlsp(["validate", "longer.sql"])
+        .run()
+        .expect_code(1);
+    assert!(output.stderr.contains("longer.sql:2:"), "{output}");
+}
