@@ -179,6 +179,7 @@ fn product(run: Run, jq: &str, keep: &mut dyn FnMut(Decoded)) -> Duration {
             column("q", "DOUBLE", DataType::Float64),
             column("m", "BOOLEAN", DataType::Boolean),
         ],
+        included: Vec::new(),
         params: Vec::new(),
         columns_span: relation.columns_span,
         places: Vec::new(),

@@ -6,8 +6,14 @@ mod broker;
 mod connect;
 mod support;
 
+#[path = "kafka/crash.rs"]
+mod crash;
+#[path = "kafka/include.rs"]
+mod include;
 #[path = "kafka/outage.rs"]
 mod outage;
+#[path = "kafka/pipeline.rs"]
+mod pipeline;
 #[path = "kafka/reading.rs"]
 mod reading;
 #[path = "kafka/speed.rs"]

@@ -16,6 +16,8 @@ pub enum Event {
         pause: Duration,
         error: String,
     },
+    /// What was tried again works, though nothing has arrived yet.
+    Recovered,
     /// One request was sent.
     Request,
     /// Bytes of a body or message arrived, or were sent.
@@ -46,6 +48,9 @@ type Query = dyn Fn(&str) -> anyhow::Result<QueryRows> + Send + Sync;
 #[derive(Clone)]
 pub struct Context {
     pub stop: Stop,
+    /// The run ends with what is there: a source that could wait for more reads to the present end and
+    /// finishes.
+    pub once: bool,
     report: Arc<dyn Fn(Event) + Send + Sync>,
     query: Option<Arc<Query>>,
 }
@@ -54,9 +59,17 @@ impl Context {
     pub fn new(stop: Stop, report: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self {
             stop,
+            once: false,
             report: Arc::new(report),
             query: None,
         }
+    }
+
+    /// Says whether the run ends with what is there.
+    #[must_use]
+    pub fn with_once(mut self, once: bool) -> Self {
+        self.once = once;
+        self
     }
 
     /// Lets connectors run queries over the pipeline's relations.

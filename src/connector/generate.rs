@@ -26,6 +26,7 @@ pub const CONNECTOR: Connector = Connector {
     source: Some(source),
     lookup: None,
     sink: None,
+    includes: false,
 };
 
 /// Large enough that a commit costs little beside its rows.

@@ -29,6 +29,7 @@ use chrono::{DateTime, Utc};
 use crate::batch::{Batch, Column, Decoded, RecordBatch, Schema};
 use crate::diagnostic::Span;
 use crate::options::{Options, Text};
+use crate::sql::IncludeWhat;
 
 /// Makes a source of options; `None` after it noted a fault.
 pub type MakeSource = fn(&mut Options<'_>, &Declared) -> Option<Box<dyn SourceConnector>>;
@@ -46,6 +47,8 @@ pub struct Connector {
     pub source: Option<MakeSource>,
     pub lookup: Option<MakeLookup>,
     pub sink: Option<MakeSink>,
+    /// Whether its sources fill the columns of `INCLUDE`.
+    pub includes: bool,
 }
 
 /// Every connector there is, in the order they are named in messages.
@@ -72,6 +75,9 @@ pub fn find(name: &str) -> Option<&'static Connector> {
 pub struct Declared {
     /// The columns that come from outside, in order; generated ones are not among them.
     pub columns: Vec<Column>,
+    /// The columns of `INCLUDE`, in order; empty unless [`Connector::includes`]. In the rows of a delivery
+    /// they stand after the others.
+    pub included: Vec<Included>,
     /// The `$param`s of a lookup, in order; empty elsewhere.
     pub params: Vec<Column>,
     /// The column list, for second labels.
@@ -86,6 +92,15 @@ impl Declared {
         let found = self.places.iter().find(|(known, _)| known == name);
         found.map_or(self.columns_span, |(_, span)| *span)
     }
+}
+
+/// A column made of what a message carries beside its rows.
+#[derive(Clone, Debug)]
+pub struct Included {
+    pub what: IncludeWhat,
+    /// Of the type that the part has: `Utf8` or `Binary` for a key or header, `Int32`, `Int64`, or a
+    /// timestamp in microseconds.
+    pub column: Column,
 }
 
 /// When the runtime calls [`SourceReader::read`].

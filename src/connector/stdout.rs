@@ -25,6 +25,7 @@ pub const CONNECTOR: Connector = Connector {
     source: None,
     lookup: None,
     sink: Some(sink),
+    includes: false,
 };
 
 /// Lines held back until the next flush: large enough that a write costs nothing beside the encoding.

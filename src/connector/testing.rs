@@ -84,6 +84,7 @@ fn declared(columns: &[(&str, DataType)], columns_span: Span) -> Declared {
         .collect();
     Declared {
         columns,
+        included: Vec::new(),
         params: Vec::new(),
         columns_span,
         places: Vec::new(),

@@ -130,13 +130,14 @@ impl Decoder {
     }
 
     /// Decodes many small bodies into one batch, in order. One that [`Decoder::decode`] would fail on is a
-    /// reject as a whole; the others go on.
+    /// reject as a whole; the others go on. `row_ends` gets, for each body, how many rows there are after it.
     ///
     /// # Errors
     /// None that a body can cause.
     pub fn decode_each<'b>(
         &self,
         bodies: impl IntoIterator<Item = &'b [u8]>,
+        row_ends: &mut Vec<usize>,
     ) -> anyhow::Result<Decoded> {
         let mut run = self.run(None);
         for body in bodies {
@@ -150,6 +151,7 @@ impl Decoder {
                     payload: shortened(&String::from_utf8_lossy(body), PAYLOAD_MAX).into_owned(),
                 });
             }
+            row_ends.push(run.rows.accepted());
         }
         run.rows.finish(&self.schema)
     }

@@ -7,12 +7,12 @@ use super::columns::{Generated, Types, declared};
 use super::connect::{Role, Settings, connector_of};
 use super::node::{Ingest, LookupPlan, SourcePlan, Work};
 use crate::batch::Column;
-use crate::batch::datatypes::DataType;
-use crate::connector::Declared;
+use crate::batch::datatypes::{DataType, TimeUnit};
+use crate::connector::{Declared, Included};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, TRIGGER};
 use crate::options::Options;
-use crate::sql::{EntityKind, Ident, Relation, SqlText, quote_ident};
+use crate::sql::{EntityKind, Ident, Include, IncludeWhat, Relation, SqlText, quote_ident};
 
 /// A relation's column list, bound.
 struct Bound {
@@ -21,8 +21,8 @@ struct Bound {
     generated: Generated,
 }
 
-/// Name and type of each visible column, params first. Known before anything is bound, so that readers
-/// of a faulty relation are still checked.
+/// Name and type of each visible column, params first, those of `INCLUDE` last. Known before anything is
+/// bound, so that readers of a faulty relation are still checked.
 pub fn visible_columns(relation: &Relation) -> Vec<(String, String)> {
     let params = relation
         .params
@@ -32,8 +32,10 @@ pub fn visible_columns(relation: &Relation) -> Vec<(String, String)> {
         .columns
         .iter()
         .map(|column| (&column.name, &column.sql_type));
+    let included = (relation.includes.iter()).map(|include| (&include.name, &include.sql_type));
     params
         .chain(columns)
+        .chain(included)
         .map(|(name, sql_type)| (name.name.clone(), sql_type.text.clone()))
         .collect()
 }
@@ -57,6 +59,9 @@ pub fn source(
     let before = faults.len();
     let bound = bind((binder, types), name, relation, faults);
     let (mut options, connector) = connector_of(settings, &relation.options, Role::Source, faults)?;
+    if let (false, Some(include)) = (connector.includes, relation.includes.first()) {
+        faults.push(no_message(include, connector.name));
+    }
     let make = connector.source?;
     let made = make(&mut options, &bound.declared);
     refuse_only_generated(relation, &mut options);
@@ -79,13 +84,14 @@ pub fn source(
         })
         .map(|column| column.name.name.clone())
         .collect();
-    let base = base_sql(&bound.declared.columns);
-    let rows = bound.generated.over(&base, &name.name);
+    let mut columns = bound.declared.columns;
+    columns.extend((bound.declared.included.into_iter()).map(|included| included.column));
+    let rows = bound.generated.over(&base_sql(&columns), &name.name);
     Some(Work::Source(SourcePlan {
         connector: Arc::from(connector),
         ingest: Ingest {
             rows_sql: format!("SELECT {} FROM ({rows})", stored.column_list()),
-            columns: bound.declared.columns,
+            columns,
             not_null,
         },
         key: key.map(|key| {
@@ -198,6 +204,7 @@ fn bind(
         visible,
         declared: Declared {
             columns,
+            included: included(relation),
             params,
             columns_span: relation.columns_span,
             places: places(relation),
@@ -206,11 +213,44 @@ fn bind(
     }
 }
 
+/// Returns the columns of `INCLUDE` as a connector fills them.
+fn included(relation: &Relation) -> Vec<Included> {
+    let included = relation.includes.iter().map(|include| {
+        let arrow = match &include.what {
+            IncludeWhat::Key | IncludeWhat::Header(_) if include.sql_type.text == "BLOB" => {
+                DataType::Binary
+            }
+            IncludeWhat::Key | IncludeWhat::Header(_) => DataType::Utf8,
+            IncludeWhat::Partition => DataType::Int32,
+            IncludeWhat::Offset => DataType::Int64,
+            IncludeWhat::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        };
+        Included {
+            what: include.what.clone(),
+            column: Column {
+                name: include.name.name.clone(),
+                sql_type: include.sql_type.text.clone(),
+                arrow,
+                nullable: !is_not_null(relation, &include.name, false),
+            },
+        }
+    });
+    included.collect()
+}
+
+fn no_message(include: &Include, connector: &str) -> Diagnostic {
+    let message = format!("`INCLUDE` in a source of connector `{connector}`");
+    Diagnostic::new(include.span, message)
+        .help("only the messages of `kafka` have a key, a partition, an offset and headers")
+}
+
 fn places(relation: &Relation) -> Vec<(String, Span)> {
     let params = relation.params.iter().map(|param| &param.name);
     let columns = relation.columns.iter().map(|column| &column.name);
+    let included = relation.includes.iter().map(|include| &include.name);
     params
         .chain(columns)
+        .chain(included)
         .map(|name| (name.name.clone(), name.span))
         .collect()
 }
@@ -258,8 +298,5 @@ fn refuse_unbuilt(relation: &Relation, faults: &mut Vec<Diagnostic>) {
             watermark.column.span,
             "watermarks are not built yet",
         ));
-    }
-    if let Some(include) = relation.includes.first() {
-        faults.push(Diagnostic::new(include.span, "INCLUDE is not built yet"));
     }
 }

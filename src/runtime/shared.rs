@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_channel::{Receiver, Sender};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::status::Board;
 use crate::batch::Reject;
@@ -172,6 +172,7 @@ impl Shared {
             } => {
                 status.retries.fetch_add(1, Relaxed);
                 let error = self.mask(&error);
+                status.retrying(self.now(), &error);
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 if attempt <= 1 {
                     tracing::warn!(%entity, attempt, pause_ms, "trying again: {error}");
@@ -179,6 +180,7 @@ impl Shared {
                     tracing::debug!(%entity, attempt, pause_ms, "trying again: {error}");
                 }
             }
+            Event::Recovered => status.recovered(),
             Event::Reject(Reject { message, payload }) => {
                 status.rejected.fetch_add(1, Relaxed);
                 let (message, payload) = (self.mask(&message), self.mask(&payload));
@@ -192,9 +194,14 @@ impl Shared {
                 reason,
             } => {
                 status.gaps.fetch_add(1, Relaxed);
-                let text = self.mask(&format!(
-                    "gap of {entity_part} from {from} to {to}: {reason}"
-                ));
+                let part = match entity_part.as_str() {
+                    "" => String::new(),
+                    part => format!(" of {part}"),
+                };
+                let instant =
+                    |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+                let (from, to) = (instant(from), instant(to));
+                let text = self.mask(&format!("gap{part} from {from} to {to}: {reason}"));
                 tracing::warn!(%entity, "{text}");
                 self.record(entity, "gap", text, None);
             }

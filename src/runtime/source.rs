@@ -13,7 +13,7 @@ use super::ingest::Ingest;
 use super::shared::Shared;
 use super::status::State;
 use super::stream::Stream;
-use crate::connector::{Cadence, Overlap, ReadEnd, Schedule, SourceReader, Stop, Stopped};
+use crate::connector::{Cadence, Context, Overlap, ReadEnd, Schedule, SourceReader, Stopped};
 use crate::engine::Ledger;
 use crate::plan::{Node, SourcePlan};
 
@@ -199,7 +199,7 @@ impl SourceNode {
             Arc::clone(&self.node),
             Arc::clone(&self.stream),
         );
-        let stop = self.leash.stop.clone();
+        let (stop, once) = (self.leash.stop.clone(), self.once);
         let work = move || {
             let mut opened = match taken {
                 Some(opened) => opened,
@@ -208,7 +208,8 @@ impl SourceNode {
                     Err(error) => return (None, Err(error)),
                 },
             };
-            let end = Self::read_blocking(&shared, &node, &mut opened, tick, &stop);
+            let context = shared.context(&node.name, &stop).with_once(once);
+            let end = Self::read_blocking(&shared, &node, &mut opened, tick, &context);
             (Some(opened), end)
         };
         let status = self.shared.board.status(self.name());
@@ -223,7 +224,12 @@ impl SourceNode {
         status.set_busy(None);
         match end {
             Ok(end) => {
-                self.shared.note_success(self.name());
+                // A pushing source returns from time to time while it goes on trying: that is none yet.
+                let waits = matches!(self.plan().connector.cadence().0, Cadence::Continuous)
+                    && status.is_retrying();
+                if !waits {
+                    self.shared.note_success(self.name());
+                }
                 Ok(end)
             }
             Err(error) if error.is::<Stopped>() => Ok(ReadEnd::Idle),
@@ -249,7 +255,7 @@ impl SourceNode {
         node: &Arc<Node>,
         open: &mut Open,
         tick: DateTime<Utc>,
-        stop: &Stop,
+        context: &Context,
     ) -> anyhow::Result<ReadEnd> {
         let crate::plan::Work::Source(plan) = &node.work else {
             unreachable!("a source node is made of a source's plan");
@@ -262,12 +268,13 @@ impl SourceNode {
                 plan.connector.open(cursor.as_deref())?
             }
         };
-        let context = shared.context(&node.name, stop);
         let status = shared.board.status(&node.name);
         let ingest = &mut open.ingest;
-        let end = reader.read(tick, &context, &mut |delivery| {
+        let end = reader.read(tick, context, &mut |delivery| {
             status.batches.fetch_add(1, Ordering::Relaxed);
-            ingest.commit(&delivery, stop)
+            ingest.commit(&delivery, &context.stop)?;
+            status.recovered();
+            Ok(())
         });
         open.reader = Some(reader);
         end

@@ -56,6 +56,8 @@ pub struct Last {
     pub error: Option<(DateTime<Utc>, String)>,
     /// Errors since the last success: only the first of a streak is logged.
     pub streak: u64,
+    /// An attempt has failed, and none has succeeded since.
+    pub retrying: bool,
     /// Since when a piece of work is under way.
     pub busy_since: Option<DateTime<Utc>>,
 }
@@ -83,7 +85,28 @@ impl Status {
         let mut last = self.lock();
         last.state = State::Running;
         last.success = Some(now);
+        last.retrying = false;
         std::mem::take(&mut last.streak)
+    }
+
+    /// Notes that an attempt failed and is made again. It is no error yet.
+    pub fn retrying(&self, now: DateTime<Utc>, message: &str) {
+        let mut last = self.lock();
+        last.state = State::Retrying;
+        last.retrying = true;
+        last.error = Some((now, message.to_owned()));
+    }
+
+    /// Notes that what was tried again works.
+    pub fn recovered(&self) {
+        let mut last = self.lock();
+        if std::mem::take(&mut last.retrying) {
+            last.state = State::Running;
+        }
+    }
+
+    pub fn is_retrying(&self) -> bool {
+        self.lock().retrying
     }
 
     /// Notes an error; returns true if it is the first since the last success.
@@ -91,6 +114,7 @@ impl Status {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let mut last = self.lock();
         last.state = State::Retrying;
+        last.retrying = false;
         last.error = Some((now, message.to_owned()));
         last.streak += 1;
         last.streak == 1

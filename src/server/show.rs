@@ -16,7 +16,9 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::Session;
 use crate::plan::{Plan, ad_hoc, explain_entity};
 use crate::runtime::{Last, Status};
-use crate::sql::{Definition, EntityKind, Ident, Relation, ShowWhat, SqlText, quote_ident};
+use crate::sql::{
+    Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, quote_ident,
+};
 
 const ERRORS_SQL: &str =
     "SELECT time, entity, stage, message, payload FROM omlsp_errors ORDER BY time, entity";
@@ -400,7 +402,23 @@ fn described_relation(relation: &Relation) -> Vec<Vec<Value>> {
         };
         vec![json!(column.name.name), json!(column.sql_type.text), note]
     });
-    params.chain(columns).collect()
+    let included = relation.includes.iter().map(|include| {
+        let is_key = key.iter().any(|name| name.key() == include.name.key());
+        let note = match &include.what {
+            IncludeWhat::Key => "the key of the message".to_owned(),
+            IncludeWhat::Partition => "the partition of the message".to_owned(),
+            IncludeWhat::Offset => "the offset of the message".to_owned(),
+            IncludeWhat::Timestamp => "the timestamp of the message".to_owned(),
+            IncludeWhat::Header(header) => format!("the header `{header}` of the message"),
+        };
+        let note = format!("{}{note}", if is_key { "primary key, " } else { "" });
+        vec![
+            json!(include.name.name),
+            json!(include.sql_type.text),
+            json!(note),
+        ]
+    });
+    params.chain(columns).chain(included).collect()
 }
 
 /// Returns a row per entity under `reads`, each before those it reads.

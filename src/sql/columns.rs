@@ -18,11 +18,12 @@ pub(super) struct ColumnList {
     pub watermark: Option<Watermark>,
 }
 
-/// Parses what is between the parentheses, noting all faults; `span` covers the list.
+/// Parses what is between the parentheses, noting all faults; `span` covers the list. `included` are the
+/// names of the columns that `INCLUDE` adds behind it.
 pub(super) fn column_list(
     inside: &mut Cursor<'_>,
-    kind: EntityKind,
-    span: Span,
+    (kind, span): (EntityKind, Span),
+    included: Vec<Ident>,
     faults: &mut Vec<Diagnostic>,
 ) -> ColumnList {
     if let Some(fault) = inside.unbalanced() {
@@ -59,12 +60,13 @@ pub(super) fn column_list(
             .faults
             .push(fault.help("write `(name TYPE, …)`, such as `(id BIGINT, name VARCHAR)`"));
     }
+    parser.names.extend(included);
     parser.check_names();
     parser.list
 }
 
 /// Makes the fault for a second definition of a name.
-pub(super) fn duplicate(what: &str, name: &Ident, first: Span) -> Diagnostic {
+fn duplicate(what: &str, name: &Ident, first: Span) -> Diagnostic {
     let sigil = if what == "parameter" { "$" } else { "" };
     let message = format!("{what} `{sigil}{}` is defined twice", name.name);
     Diagnostic::new(name.span, message).also(first, "first defined here")

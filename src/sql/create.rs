@@ -1,12 +1,13 @@
 //! Parses the CREATE statements; column lists and option lists have their own files.
 
-use super::columns::{ColumnList, column_list, duplicate};
+use super::columns::{ColumnList, column_list};
 use super::command::{entity_kind, unknown_kind};
+use super::include::includes;
 use super::parse::{Outcome, query};
 use super::piece::{Cursor, Parse};
 use super::statement::{
-    Column, Create, Definition, EntityKind, Ident, Include, IncludeWhat, OptionValue,
-    OptionValueKind, Relation, SinkInput, SqlText, StatementKind,
+    Create, Definition, EntityKind, Ident, OptionValue, OptionValueKind, Relation, SinkInput,
+    SqlText, StatementKind,
 };
 use super::token::TokenKind;
 use super::with::option_list;
@@ -90,13 +91,24 @@ fn relation(
     let columns_span = cursor.span_of(start, cursor.at);
     let faults_before = outcome.faults.len();
     let with_inside = with_position(&inside).is_some();
+    // Read first, since the key of the list may name their columns.
+    let includes = includes(cursor, kind, &mut outcome.faults);
+    let included = includes
+        .iter()
+        .flatten()
+        .map(|include| include.name.clone());
     let ColumnList {
         params,
         columns,
         primary_key,
         watermark,
-    } = column_list(&mut inside, kind, columns_span, &mut outcome.faults);
-    let includes = includes(cursor, kind, &columns, &mut outcome.faults)?;
+    } = column_list(
+        &mut inside,
+        (kind, columns_span),
+        included.collect(),
+        &mut outcome.faults,
+    );
+    let includes = includes?;
     let options = option_list(cursor, &mut outcome.faults)?;
     if !options.present && cursor.is_end() && !(with_inside && outcome.faults.len() > faults_before)
     {
@@ -161,76 +173,6 @@ fn with_position(cursor: &Cursor<'_>) -> Option<usize> {
         ahead.skip_tree();
     }
     found
-}
-
-const INCLUDES: &[&str] = &["KEY", "PARTITION", "OFFSET", "TIMESTAMP", "HEADER"];
-
-fn includes(
-    cursor: &mut Cursor<'_>,
-    kind: EntityKind,
-    columns: &[Column],
-    faults: &mut Vec<Diagnostic>,
-) -> Parse<Vec<Include>> {
-    let mut includes: Vec<Include> = Vec::new();
-    while cursor.is_word("INCLUDE") {
-        let include = include(cursor)?;
-        if kind == EntityKind::Lookup {
-            let fault = Diagnostic::new(include.span, "`INCLUDE` in a lookup");
-            faults.push(fault.help("only messages of a TABLE or SOURCE have such fields"));
-        }
-        if let Some(name) = &include.name {
-            let mut names = columns.iter().map(|column| &column.name);
-            let mut included = includes.iter().filter_map(|other| other.name.as_ref());
-            let first = names
-                .find(|other| other.key() == name.key())
-                .or_else(|| included.find(|other| other.key() == name.key()));
-            if let Some(first) = first {
-                faults.push(duplicate("column", name, first.span));
-            }
-        }
-        includes.push(include);
-    }
-    Ok(includes)
-}
-
-/// `INCLUDE what ['header'] [AS name]`.
-fn include(cursor: &mut Cursor<'_>) -> Parse<Include> {
-    let start = cursor.at;
-    cursor.next();
-    let word = cursor.keyword();
-    let what = match word.as_str() {
-        "KEY" => IncludeWhat::Key,
-        "PARTITION" => IncludeWhat::Partition,
-        "OFFSET" => IncludeWhat::Offset,
-        "TIMESTAMP" => IncludeWhat::Timestamp,
-        "HEADER" => IncludeWhat::Header(String::new()),
-        _ => {
-            let expected = "`key`, `partition`, `offset`, `timestamp` or `header '…'`";
-            let fault = cursor.unexpected(expected);
-            return Err(Box::new(fault.suggest(&word, INCLUDES.iter().copied())));
-        }
-    };
-    cursor.next();
-    let what = match what {
-        IncludeWhat::Header(_) => {
-            let content = cursor.peek().and_then(|token| token.content(cursor.text()));
-            let Some(header) = content else {
-                return Err(cursor.unexpected("the header's name in single quotes"));
-            };
-            cursor.next();
-            IncludeWhat::Header(header)
-        }
-        what => what,
-    };
-    let name = match cursor.eat_word("AS") {
-        Some(_) => Some(cursor.ident("a column name after `AS`")?),
-        None => None,
-    };
-    Ok(Include {
-        what,
-        name,
-        span: cursor.span_of(start, cursor.at),
-    })
 }
 
 /// `CREATE [MATERIALIZED] VIEW name AS query [EMIT ON WINDOW CLOSE]`.

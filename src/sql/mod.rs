@@ -24,6 +24,9 @@ mod create;
 // `( column TYPE, … )`.
 mod columns;
 
+// `INCLUDE part AS name`.
+mod include;
+
 // `WITH ( key = value, … )`.
 mod with;
 

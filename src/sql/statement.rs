@@ -161,7 +161,8 @@ pub struct Relation {
     /// The key columns and the span of the whole clause; from `PRIMARY KEY (…)` or `c TYPE PRIMARY KEY`.
     pub primary_key: Option<PrimaryKey>,
     pub watermark: Option<Watermark>,
-    /// `INCLUDE key|partition|offset|timestamp|header 'h' [AS name]`, between column list and WITH.
+    /// `INCLUDE key|partition|offset|timestamp|header 'h' [AS name]`, between column list and WITH: the
+    /// columns after those of the list.
     pub includes: Vec<Include>,
     pub options: OptionList,
     /// The parenthesised column list.
@@ -196,10 +197,14 @@ pub struct Watermark {
     pub expression: SqlText,
 }
 
+/// A column made of what a message carries beside its rows.
 #[derive(Clone, Debug)]
 pub struct Include {
     pub what: IncludeWhat,
-    pub name: Option<Ident>,
+    /// As given with `AS`, or `kafka_` and the part's name, which then has the place of the clause.
+    pub name: Ident,
+    /// The type that the part has; `VARCHAR` or `BLOB` for bytes.
+    pub sql_type: SqlText,
     pub span: Span,
 }
 

@@ -126,10 +126,8 @@ fn show_relation(text: &mut String, relation: &Relation) {
     text.truncate(text.len() - 2);
     text.push(')');
     for include in &relation.includes {
-        write!(text, " include {:?}", include.what).unwrap();
-        if let Some(name) = &include.name {
-            write!(text, " as {}", name.name).unwrap();
-        }
+        let (name, sql_type) = (&include.name.name, &include.sql_type.text);
+        write!(text, " include {:?} as {name} {sql_type}", include.what).unwrap();
     }
     show_options(text, &relation.options);
 }
@@ -220,10 +218,17 @@ fn tables() {
         (
             "CREATE SOURCE s (ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) \
              INCLUDE key AS k INCLUDE header 'h' AS h INCLUDE offset INCLUDE PARTITION \
-             INCLUDE timestamp WITH ()",
+             INCLUDE timestamp INCLUDE key BYTEA INCLUDE header 'h' blob AS b WITH ()",
             "SOURCE s (ts: TIMESTAMP, watermark ts [ts - INTERVAL '5' SECOND]) \
-             include Key as k include Header(\"h\") as h include Offset include Partition \
-             include Timestamp with",
+             include Key as k VARCHAR include Header(\"h\") as h VARCHAR \
+             include Offset as kafka_offset BIGINT include Partition as kafka_partition INTEGER \
+             include Timestamp as kafka_timestamp TIMESTAMP include Key as kafka_key BLOB \
+             include Header(\"h\") as b BLOB with",
+        ),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (kafka_offset, p)) INCLUDE offset INCLUDE partition AS p WITH ()",
+            "TABLE t (a: INT, key kafka_offset+p) include Offset as kafka_offset BIGINT \
+             include Partition as p INTEGER with",
         ),
         (
             "CREATE TABLE t (key INT, primary INT, watermark INT, unique INT, \"from\" INT, to INT) WITH ()",

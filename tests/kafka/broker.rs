@@ -2,7 +2,7 @@
 //!
 //! What cannot be had here skips the test, unless `OMLSP_REQUIRE_KAFKA=1` makes that a failure.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -95,6 +95,41 @@ impl Broker {
         assert!(status.expect("there is a shell").success());
     }
 
+    /// Stops its process without ending it: it accepts connections and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("it was started");
+        let mut kill = Command::new("kill");
+        let status = kill.arg(format!("-{name}")).arg(pid.trim()).status();
+        assert!(status.expect("there is a `kill` command").success());
+    }
+
+    /// Makes a member of a consumer group, and returns once it has partitions; it leaves with the value.
+    ///
+    /// # Panics
+    /// If it gets none.
+    pub fn join(&self, topic: &str, group: &str) -> Member {
+        let mut child = Command::new(script("peer.sh"))
+            .args(["join", &self.server(), topic, group])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        let read = std::io::BufReader::new(stdout).read_line(&mut line);
+        assert!(read.is_ok_and(|count| count > 0), "it joins no group");
+        Member(child)
+    }
+
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -146,6 +181,16 @@ impl Drop for Broker {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());
         self.guard.wait().expect("the guard was started");
+    }
+}
+
+/// A member of a consumer group.
+pub struct Member(std::process::Child);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("it was started");
     }
 }
 

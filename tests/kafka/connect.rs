@@ -52,6 +52,7 @@ pub fn source(
             options,
             &Declared {
                 columns: columns.clone(),
+                included: Vec::new(),
                 params: Vec::new(),
                 columns_span,
                 places: Vec::new(),

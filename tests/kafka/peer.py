@@ -3,8 +3,10 @@
     peer.py topic SERVER NAME PARTITIONS [CONFIG=VALUE …]
     peer.py partitions SERVER NAME PARTITIONS       # raise the number of partitions
     peer.py truncate SERVER NAME PARTITION OFFSET   # delete what is before the offset
-    peer.py consume SERVER NAME COUNT [REGISTRY]    # one JSON object a message, on stdout
-    peer.py produce SERVER NAME                     # one JSON object {key, value, partition} a line, from stdin
+    peer.py consume SERVER NAME COUNT [REGISTRY]    # one JSON object a message, on stdout; COUNT may be `all`
+    peer.py produce SERVER NAME                     # one JSON object a line, from stdin: {key, value, partition,
+                                                    # timestamp, headers: [[name, text], …]}, or key_hex
+    peer.py join SERVER NAME GROUP                  # be a member of a group until stdin ends
     peer.py avro SERVER NAME REGISTRY SCHEMA_FILE   # one JSON value a line, from stdin
     peer.py committed SERVER NAME GROUP
 
@@ -13,6 +15,7 @@ Decimals, bytes and instants of Avro values are printed as their text.
 
 import json
 import sys
+import threading
 import time
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
@@ -52,6 +55,10 @@ def consume(server, name, count, registry=None):
         "auto.offset.reset": "earliest", "enable.auto.commit": False,
     })
     decode = AvroDeserializer(SchemaRegistryClient({"url": registry})) if registry else None
+    if count == "all":
+        partitions = consumer.list_topics(name, PATIENCE).topics[name].partitions
+        bounds = [consumer.get_watermark_offsets(TopicPartition(name, number), PATIENCE) for number in partitions]
+        count = sum(high - low for low, high in bounds)
     consumer.subscribe([name])
     end = time.time() + PATIENCE
     seen = 0
@@ -80,11 +87,31 @@ def produce(server, name):
     producer = Producer({"bootstrap.servers": server, "linger.ms": 5})
     for line in sys.stdin:
         record = json.loads(line)
-        options = {key: record[key] for key in ("key", "partition") if record.get(key) is not None}
+        names = ("key", "partition", "timestamp", "headers")
+        options = {name: record[name] for name in names if record.get(name) is not None}
+        if "key_hex" in record:
+            options["key"] = bytes.fromhex(record["key_hex"])
+        if "headers" in options:
+            options["headers"] = [tuple(header) for header in options["headers"]]
         producer.produce(name, value=record.get("value"), **options)
         producer.poll(0)
     if producer.flush(PATIENCE):
         sys.exit("not everything was delivered")
+
+
+def join(server, name, group):
+    consumer = Consumer({"bootstrap.servers": server, "group.id": group, "auto.offset.reset": "earliest"})
+    assigned = []
+    consumer.subscribe([name], on_assign=lambda _, partitions: assigned.extend(partitions))
+    # Whoever waits for the line knows that the group has a member; it stays while its stdin is open.
+    while not assigned:
+        consumer.poll(0.1)
+    print(json.dumps({"partitions": len(assigned)}), flush=True)
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    while not ended.is_set():
+        consumer.poll(0.1)
+    consumer.close()
 
 
 def avro(server, name, registry, schema_file):
@@ -106,4 +133,4 @@ def committed(server, name, group):
     print(json.dumps(offsets))
 
 
-{f.__name__: f for f in (topic, partitions, truncate, consume, produce, avro, committed)}[sys.argv[1]](*sys.argv[2:])
+{f.__name__: f for f in (topic, partitions, truncate, consume, produce, join, avro, committed)}[sys.argv[1]](*sys.argv[2:])

@@ -46,6 +46,7 @@ pub fn try_source(with: &str) -> Result<Box<dyn SourceConnector>, String> {
             arrow: DataType::Int64,
             nullable: true,
         }],
+        included: Vec::new(),
         params: Vec::new(),
         columns_span: relation.columns_span,
         places: Vec::new(),

@@ -32,6 +32,7 @@ pub const CONNECTOR: Connector = Connector {
     source: None,
     lookup: None,
     sink: Some(sink),
+    includes: false,
 };
 
 /// A file is closed at the first flush at which it is this large.

@@ -46,6 +46,7 @@ pub const HTTP: Connector = Connector {
     source: Some(source::source),
     lookup: None,
     sink: Some(sink::sink),
+    includes: false,
 };
 
 /// `connector = 'lookup-http'`: lookup tables.
@@ -55,4 +56,5 @@ pub const LOOKUP_HTTP: Connector = Connector {
     source: None,
     lookup: Some(lookup::lookup),
     sink: None,
+    includes: false,
 };

@@ -149,6 +149,8 @@ pub(super) fn consumer_config(options: &SourceOptions) -> ClientConfig {
         .set("group.id", group.map_or(GROUP_UNNAMED, |id| id.expose()))
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // A run that ends with what is there has to know when that is.
+        .set("enable.partition.eof", "true")
         // A position that the broker no longer has is found out and told, not passed over.
         .set("auto.offset.reset", "error")
         .set("queued.max.messages.kbytes", CONSUMER_QUEUE_KIB);

@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::client::shown_payload;
+use super::include::Includes;
 use super::options::{Encoding, SourceOptions};
 use super::registry::{Registry, unframed};
 use crate::batch::{Column, Decoded, Reject, Schema};
+use crate::connector::Included;
 use crate::format::{AvroReader, Decoder, Filter};
 
 /// Turns batches of messages into batches of rows.
 pub(super) struct MessageDecoder {
     decoder: Decoder,
+    includes: Includes,
     avro: Option<Avro>,
 }
 
@@ -24,30 +28,49 @@ struct Avro {
     readers: HashMap<u32, Result<AvroReader, String>>,
 }
 
+/// A message and the bytes of its value.
+type Valued<'m, 'c> = (&'m BorrowedMessage<'c>, &'m [u8]);
+
+/// The JSON of messages, and where each one's ends.
+#[derive(Default)]
+struct JsonOf<'m, 'c> {
+    json: Vec<u8>,
+    ends: Vec<usize>,
+    /// Those that could be read.
+    messages: Vec<&'m BorrowedMessage<'c>>,
+}
+
 impl MessageDecoder {
     /// # Errors
     /// None that validated options can cause.
-    pub(super) fn new(options: &SourceOptions, columns: &[Column]) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: &SourceOptions,
+        columns: &[Column],
+        included: Arc<[Included]>,
+    ) -> anyhow::Result<Self> {
         let unit = options.rows.timestamp_unit;
-        Ok(match &options.connection.encoding {
-            Encoding::Json => Self {
-                decoder: Decoder::new(columns.to_vec(), options.rows.filter.clone(), unit),
-                avro: None,
-            },
-            Encoding::Avro { registry } => Self {
-                decoder: Decoder::new(columns.to_vec(), Filter::identity(), unit),
-                avro: Some(Avro {
+        let (filter, avro) = match &options.connection.encoding {
+            Encoding::Json => (options.rows.filter.clone(), None),
+            Encoding::Avro { registry } => {
+                let avro = Avro {
                     registry: Registry::new(registry)?,
                     columns: columns.to_vec(),
                     readers: HashMap::new(),
-                }),
-            },
+                };
+                (Filter::identity(), Some(avro))
+            }
+        };
+        let decoder = Decoder::new(columns.to_vec(), filter, unit);
+        Ok(Self {
+            includes: Includes::new(included, decoder.schema()),
+            decoder,
+            avro,
         })
     }
 
     /// Returns the schema of every batch.
     pub(super) fn schema(&self) -> &Schema {
-        self.decoder.schema()
+        self.includes.schema()
     }
 
     /// Decodes messages in order. One that cannot be read is a reject that names its place.
@@ -56,64 +79,96 @@ impl MessageDecoder {
     /// The registry is away; the messages are to be decoded again later.
     pub(super) fn decode(&mut self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<Decoded> {
         let mut rejects = Vec::new();
-        let mut values = Vec::with_capacity(messages.len());
-        for message in messages {
-            match message.payload() {
-                Some(payload) => values.push((message, payload)),
-                None => rejects.push(Reject {
-                    message: format!("{} has no value (a tombstone)", place(message)),
-                    payload: shown_payload(message.key()),
-                }),
-            }
-        }
-        let mut decoded = match &mut self.avro {
+        let values = self.values(messages, &mut rejects);
+        let mut row_ends = Vec::with_capacity(values.len());
+        let (mut decoded, messages) = match &mut self.avro {
             None => {
                 let bodies = values.iter().map(|(_, payload)| *payload);
-                self.decoder.decode_each(bodies)?
+                let decoded = self.decoder.decode_each(bodies, &mut row_ends)?;
+                let messages: Vec<_> = values.iter().map(|(message, _)| *message).collect();
+                (decoded, messages)
             }
             Some(avro) => {
-                let (json, ends) = avro.json(&values, &mut rejects)?;
+                let JsonOf {
+                    json,
+                    ends,
+                    messages,
+                } = avro.json(&values, &mut rejects)?;
                 let starts = std::iter::once(0).chain(ends.iter().copied());
                 let bodies = starts.zip(&ends).map(|(start, end)| &json[start..*end]);
-                self.decoder.decode_each(bodies)?
+                (self.decoder.decode_each(bodies, &mut row_ends)?, messages)
             }
         };
+        if !self.includes.is_empty() {
+            let starts = std::iter::once(0).chain(row_ends.iter().copied());
+            let counts = starts.zip(&row_ends).map(|(start, end)| end - start);
+            let messages: Vec<_> = messages.into_iter().zip(counts).collect();
+            decoded.rows = self.includes.add(&decoded.rows, &messages)?;
+        }
         decoded.rejects.append(&mut rejects);
         Ok(decoded)
+    }
+
+    /// Returns the messages that have a value, and all that their rows are to include.
+    fn values<'m, 'c>(
+        &self,
+        messages: &'m [BorrowedMessage<'c>],
+        rejects: &mut Vec<Reject>,
+    ) -> Vec<Valued<'m, 'c>> {
+        let mut values = Vec::with_capacity(messages.len());
+        for message in messages {
+            let misfit = self.includes.misfit(message);
+            let reject = match (message.payload(), misfit) {
+                (Some(payload), None) => {
+                    values.push((message, payload));
+                    continue;
+                }
+                (Some(payload), Some(misfit)) => Reject {
+                    message: format!("{}: {misfit}", place(message)),
+                    payload: shown_payload(Some(payload)),
+                },
+                (None, _) => Reject {
+                    message: format!("{} has no value (a tombstone)", place(message)),
+                    payload: shown_payload(message.key()),
+                },
+            };
+            rejects.push(reject);
+        }
+        values
     }
 }
 
 impl Avro {
-    /// Returns the JSON of all messages that can be read, and where each one's ends.
-    fn json(
+    /// Returns the JSON of all messages that can be read.
+    fn json<'m, 'c>(
         &mut self,
-        values: &[(&BorrowedMessage<'_>, &[u8])],
+        values: &[Valued<'m, 'c>],
         rejects: &mut Vec<Reject>,
-    ) -> anyhow::Result<(Vec<u8>, Vec<usize>)> {
-        let mut json = Vec::new();
-        let mut ends = Vec::with_capacity(values.len());
+    ) -> anyhow::Result<JsonOf<'m, 'c>> {
+        let mut read = JsonOf::default();
         for (message, payload) in values {
-            let start = json.len();
+            let start = read.json.len();
             let why = match unframed(payload) {
                 Err(error) => error.to_string(),
                 Ok((id, content)) => match self.reader(id)? {
                     Err(why) => why.clone(),
-                    Ok(reader) => match reader.write_json(content, &mut json) {
+                    Ok(reader) => match reader.write_json(content, &mut read.json) {
                         Ok(()) => {
-                            ends.push(json.len());
+                            read.ends.push(read.json.len());
+                            read.messages.push(message);
                             continue;
                         }
                         Err(error) => format!("not of its schema {id}: {error:#}"),
                     },
                 },
             };
-            json.truncate(start);
+            read.json.truncate(start);
             rejects.push(Reject {
                 message: format!("{}: {why}", place(message)),
                 payload: hex(payload),
             });
         }
-        Ok((json, ends))
+        Ok(read)
     }
 
     fn reader(&mut self, id: u32) -> anyhow::Result<&Result<AvroReader, String>> {

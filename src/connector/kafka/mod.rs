@@ -1,12 +1,14 @@
 //! The `kafka` connector: a topic as TABLE or SOURCE, and as SINK.
 //!
 //! [`options`] reads and checks what the statement says, [`client`] makes the client's configuration of it;
-//! neither needs a broker. [`source`] reads messages and [`decode`]s them, its [`position`] in each partition
-//! travelling with the rows; [`sink`] [`encode`]s rows and sends them. [`registry`] keeps Avro's schemas.
+//! neither needs a broker. [`source`] reads messages, [`decode`]s them and adds what of each they [`include`],
+//! its [`position`] in each partition travelling with the rows; [`sink`] [`encode`]s rows and sends them.
+//! [`registry`] keeps Avro's schemas.
 
 mod client;
 mod decode;
 mod encode;
+mod include;
 mod options;
 mod position;
 mod registry;
@@ -29,12 +31,13 @@ pub const CONNECTOR: Connector = Connector {
     source: Some(new_source),
     lookup: None,
     sink: Some(new_sink),
+    includes: true,
 };
 
 fn new_source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn SourceConnector>> {
     let taken = SourceOptions::take(options)?;
     check_properties(options, &taken.connection);
-    Some(Box::new(KafkaSource::new(taken, &declared.columns)))
+    Some(Box::new(KafkaSource::new(taken, declared)))
 }
 
 fn new_sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnector>> {

@@ -26,7 +26,10 @@ const OWNED_PROPERTIES: [(&str, &str); 12] = [
         "delivery.report.only.error",
         "the sink counts on being told of failures only",
     ),
-    ("enable.partition.eof", "a topic has no end"),
+    (
+        "enable.partition.eof",
+        "the source has to know where a topic ends for now",
+    ),
     ("group.id", "use `group_id`"),
     ("metadata.broker.list", "use `server`"),
     ("auto.offset.reset", "use `scan.startup.mode`"),

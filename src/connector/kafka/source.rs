@@ -4,6 +4,7 @@
 //! the rows, and their transaction makes both durable. `group_id` is told the same offsets afterwards, for
 //! those who watch from outside. One client lives as long as its reader and finds brokers again by itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ use super::options::{SourceOptions, StartupMode};
 use super::position::Positions;
 use crate::batch::{Column, Decoded, RecordBatch};
 use crate::connector::{
-    Cadence, Context, Delivery, Event, OnError, Overlap, ReadEnd, SourceConnector, SourceReader,
+    Cadence, Context, Declared, Delivery, Event, Included, OnError, Overlap, ReadEnd,
+    SourceConnector, SourceReader,
 };
 
 /// How long a read waits for its first message, as the trait has it.
@@ -53,13 +55,15 @@ const TROUBLE_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct KafkaSource {
     options: Arc<SourceOptions>,
     columns: Arc<[Column]>,
+    included: Arc<[Included]>,
 }
 
 impl KafkaSource {
-    pub(super) fn new(options: SourceOptions, columns: &[Column]) -> Self {
+    pub(super) fn new(options: SourceOptions, declared: &Declared) -> Self {
         Self {
             options: Arc::new(options),
-            columns: columns.into(),
+            columns: declared.columns.as_slice().into(),
+            included: declared.included.as_slice().into(),
         }
     }
 }
@@ -79,7 +83,7 @@ impl SourceConnector for KafkaSource {
         let consumer = created
             .map_err(|error| anyhow::anyhow!("the Kafka client refuses its options: {error}"))?;
         Ok(Box::new(KafkaReader {
-            decoder: MessageDecoder::new(&self.options, &self.columns)?,
+            decoder: MessageDecoder::new(&self.options, &self.columns, Arc::clone(&self.included))?,
             positions: cursor
                 .map(Positions::parse)
                 .transpose()?
@@ -91,6 +95,7 @@ impl SourceConnector for KafkaSource {
             discovered: None,
             assigned: false,
             trouble: Trouble::default(),
+            goal: None,
         }))
     }
 }
@@ -109,6 +114,8 @@ struct KafkaReader {
     /// The client reads from `positions` on.
     assigned: bool,
     trouble: Trouble,
+    /// Where a run that ends with what is there is done.
+    goal: Option<Goal>,
 }
 
 impl SourceReader for KafkaReader {
@@ -123,7 +130,12 @@ impl SourceReader for KafkaReader {
             // What the client has handed out is not committed: it has to be handed out again.
             self.assigned = false;
         }
-        read.map(|()| ReadEnd::Idle)
+        read?;
+        let reached = |goal: &Goal| goal.is_reached(&self.positions);
+        Ok(match &self.goal {
+            Some(goal) if reached(goal) => ReadEnd::Finished,
+            _ => ReadEnd::Idle,
+        })
     }
 }
 
@@ -134,10 +146,20 @@ impl KafkaReader {
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.discover(context, emit)?;
+        if context.once && self.goal.is_none() {
+            self.goal = Some(self.present_end(context)?);
+        }
         if !self.assigned {
             self.assign()?;
         }
-        let (messages, fault) = collect(&self.consumer, context)?;
+        let Collected {
+            messages,
+            ended,
+            fault,
+        } = collect(&self.consumer, context)?;
+        if let Some(goal) = &mut self.goal {
+            goal.ended.extend(ended);
+        }
         if !messages.is_empty() {
             let decoded = self.decoder.decode(&messages)?;
             let mut positions = self.positions.clone();
@@ -180,7 +202,12 @@ impl KafkaReader {
             self.ask(context, |reader| reader.partition_count())?
         } else {
             // Known ones can be read meanwhile: one that cannot be asked now is asked later.
-            self.partition_count().unwrap_or(self.partitions)
+            let found = self.partition_count().ok();
+            if found.is_some() && self.trouble.attempts > 0 {
+                self.trouble = Trouble::default();
+                context.report(Event::Recovered);
+            }
+            found.unwrap_or(self.partitions)
         };
         if found > self.partitions {
             self.partitions = found;
@@ -212,6 +239,16 @@ impl KafkaReader {
             trigger: Utc::now(),
             cursor: Some(self.positions.cursor()),
         })
+    }
+
+    /// Returns where the partitions end now.
+    fn present_end(&self, context: &Context) -> anyhow::Result<Goal> {
+        let mut goal = Goal::default();
+        for partition in 0..self.partitions {
+            let (_, end) = self.ask(context, |reader| reader.bounds(partition))?;
+            goal.ends.set(partition, end);
+        }
+        Ok(goal)
     }
 
     /// Repeats a question until it is answered, some seconds at most.
@@ -359,36 +396,74 @@ impl KafkaReader {
     }
 }
 
-/// Waits for messages, and takes those that are there. An error of the client ends the batch.
+/// The end of a topic at some instant.
+#[derive(Default)]
+struct Goal {
+    /// The offset after the newest of each partition.
+    ends: Positions,
+    /// Partitions whose end was come upon; the last messages of a transaction are none for us, so that the
+    /// offset may never get there.
+    ended: BTreeSet<i32>,
+}
+
+impl Goal {
+    fn is_reached(&self, positions: &Positions) -> bool {
+        self.ends.iter().all(|(partition, end)| {
+            let next = positions.get(partition).unwrap_or(0);
+            next >= end || self.ended.contains(&partition)
+        })
+    }
+}
+
+/// What one wait for messages gave.
+#[derive(Default)]
+struct Collected<'c> {
+    messages: Vec<BorrowedMessage<'c>>,
+    /// Partitions that have no more for now.
+    ended: Vec<i32>,
+    /// An error of the client ends the batch.
+    fault: Option<KafkaError>,
+}
+
+/// Waits for messages, and takes those that are there.
 fn collect<'c>(
     consumer: &'c BaseConsumer<Listener>,
     context: &Context,
-) -> anyhow::Result<(Vec<BorrowedMessage<'c>>, Option<KafkaError>)> {
-    let mut messages: Vec<BorrowedMessage<'c>> = Vec::new();
+) -> anyhow::Result<Collected<'c>> {
+    let mut collected = Collected::default();
     let mut bytes = 0;
     let mut end = Instant::now() + WAIT;
-    while messages.len() < BATCH_MESSAGES_MAX && bytes < BATCH_BYTES_MAX {
+    while collected.messages.len() < BATCH_MESSAGES_MAX && bytes < BATCH_BYTES_MAX {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
-        if messages.is_empty() {
+        if collected.messages.is_empty() {
             context.stop.check()?;
         }
         match consumer.poll(left.min(SLICE)) {
             None => {}
-            Some(Err(error)) => return Ok((messages, Some(error))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                collected.ended.push(partition);
+                if context.once {
+                    break;
+                }
+            }
+            Some(Err(error)) => {
+                collected.fault = Some(error);
+                break;
+            }
             Some(Ok(message)) => {
-                if messages.is_empty() {
+                if collected.messages.is_empty() {
                     end = Instant::now() + LINGER;
                 }
                 bytes +=
                     message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
-                messages.push(message);
+                collected.messages.push(message);
             }
         }
     }
-    Ok((messages, None))
+    Ok(collected)
 }
 
 /// Says whether an error needs somebody's hand; the others pass when a broker is back.

@@ -109,6 +109,9 @@ impl Connection {
             let (reason, retry_after) = match self.shared.dialer.dial(&self.address, count).await {
                 Ok(socket) => {
                     refused = false;
+                    if attempt > 0 {
+                        self.report(Event::Recovered).await?;
+                    }
                     if let Some(gap) = gap.take() {
                         self.report_gap(gap).await?;
                     }

@@ -36,6 +36,7 @@ pub const CONNECTOR: Connector = Connector {
     source: Some(source),
     lookup: None,
     sink: None,
+    includes: false,
 };
 
 struct WsSource {

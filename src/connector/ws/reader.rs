@@ -106,7 +106,9 @@ impl WsReader {
         let Start { query, refresh } = start.clone();
         match context.query(query.text.expose()) {
             Ok(rows) => {
-                self.query_failures = 0;
+                if std::mem::take(&mut self.query_failures) > 0 {
+                    context.report(Event::Recovered);
+                }
                 let addresses = Addresses::of_rows(&self.shared.options, &rows);
                 self.tell_faults(&addresses, context);
                 self.connect(addresses)?;

@@ -85,6 +85,11 @@ impl Rows {
         self.count
     }
 
+    /// Returns how many rows fit so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted
+    }
+
     /// Returns the text of the last row's cursor.
     pub fn take_last_cursor(&mut self) -> Option<String> {
         self.cursor.as_mut()?.raw.take()

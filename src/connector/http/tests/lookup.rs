@@ -24,6 +24,7 @@ pub fn lookup(with: &str) -> Result<Box<dyn LookupConnector>, String> {
     testing::take(with, |options| {
         let declared = Declared {
             columns: vec![column("id", DataType::Int64)],
+            included: Vec::new(),
             params: vec![
                 column("symbol", DataType::Utf8),
                 column("n", DataType::Int64),
