@@ -102,6 +102,18 @@ impl Builder<'_> {
 
     /// Returns the schema of a sink's rows, JSON columns marked as such.
     fn sink_schema(&mut self, query: &SqlText, columns: &[(String, String)]) -> Option<Schema> {
+        // Arrow has no number that large: what is beyond a HUGEINT would be written with a wrong sign.
+        let unsigned = columns
+            .iter()
+            .find(|(_, sql_type)| sql_type.contains("UHUGEINT"));
+        if let Some((name, sql_type)) = unsigned {
+            let message = format!("column `{name}` is {sql_type}, which cannot be written");
+            self.faults.push(
+                Diagnostic::new(query.span, message)
+                    .help("cast it to HUGEINT or VARCHAR in a query"),
+            );
+            return None;
+        }
         match self.binder.schema(&query.text) {
             Ok(schema) => Some(crate::batch::mark_json(&schema, columns)),
             Err(error) => {

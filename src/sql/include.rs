@@ -13,6 +13,9 @@ const PARTS: &[&str] = &["KEY", "PARTITION", "OFFSET", "TIMESTAMP", "HEADER"];
 const TEXTS: &[&str] = &["VARCHAR", "STRING", "TEXT"];
 const BLOBS: &[&str] = &["BLOB", "BYTEA", "BINARY", "VARBINARY"];
 
+/// The words that may follow a part without a type.
+const AFTER: &[&str] = &["AS", "INCLUDE", "WITH"];
+
 /// What stands before the part's name in the name of a column that is given none.
 const NAME_PREFIX: &str = "kafka_";
 
@@ -57,7 +60,7 @@ fn include(cursor: &mut Cursor<'_>) -> Parse<Include> {
         what => what,
     };
     let bytes = matches!(what, IncludeWhat::Key | IncludeWhat::Header(_));
-    let blob = bytes && blob(cursor);
+    let blob = bytes && blob(cursor)?;
     let span = cursor.span_of(start, cursor.at);
     let name = match cursor.eat_word("AS") {
         Some(_) => cursor.ident("a column name after `AS`")?,
@@ -87,13 +90,18 @@ fn header(cursor: &mut Cursor<'_>) -> Parse<String> {
 }
 
 /// Passes the type of bytes, if one is there, and says whether it leaves them as they are.
-fn blob(cursor: &mut Cursor<'_>) -> bool {
+fn blob(cursor: &mut Cursor<'_>) -> Parse<bool> {
     let word = cursor.keyword();
     let blob = BLOBS.contains(&word.as_str());
     if blob || TEXTS.contains(&word.as_str()) {
         cursor.next();
+    } else if !word.is_empty() && !AFTER.contains(&word.as_str()) {
+        let fault = cursor.unexpected("`VARCHAR`, `BLOB`, `AS` or `WITH`");
+        return Err(Box::new(fault.help(
+            "the bytes of a key or header are taken as they are; convert them in a column `AS (…)`",
+        )));
     }
-    blob
+    Ok(blob)
 }
 
 /// As RisingWave names them, without its `_rw_`.

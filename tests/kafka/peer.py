@@ -84,7 +84,7 @@ def consume(server, name, count, registry=None):
 
 
 def produce(server, name):
-    producer = Producer({"bootstrap.servers": server, "linger.ms": 5})
+    producer = Producer({"bootstrap.servers": server, "linger.ms": 5, "enable.idempotence": True})
     for line in sys.stdin:
         record = json.loads(line)
         names = ("key", "partition", "timestamp", "headers")
