@@ -4,6 +4,8 @@
 mod harness;
 #[path = "ws/load.rs"]
 mod load;
+#[path = "ws/pipeline.rs"]
+mod pipeline;
 #[path = "ws/query.rs"]
 mod query;
 mod support;

@@ -72,10 +72,7 @@ fn include(cursor: &mut Cursor<'_>) -> Parse<Include> {
     Ok(Include {
         what,
         name,
-        sql_type: SqlText {
-            text: if blob { "BLOB" } else { sql_type }.to_owned(),
-            span,
-        },
+        sql_type: SqlText::new(if blob { "BLOB" } else { sql_type }.to_owned(), span),
         span: cursor.span_of(start, cursor.at),
     })
 }

@@ -1,0 +1,371 @@
+//! Whole pipelines with the real binary: what the user sees of a stream and of its gaps.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::Message;
+use serde_json::{Value, json};
+
+use crate::harness::wait_for;
+use crate::support::binary::{Omlsp, Project, Running};
+use crate::support::exchanges::Exchanges;
+use crate::support::http::{Reply, Server};
+use crate::support::ws::{Step, WsServer, text};
+
+/// Prepares `omlsp run` of a pipeline in which `${WS}` is the server.
+fn run(project: &Project, server: &WsServer, sql: &str) -> Omlsp {
+    project.file("pipeline.sql", sql);
+    project
+        .omlsp(["run", "pipeline.sql"])
+        .env("WS", server.url())
+}
+
+/// Returns the rows of a statement, from the run.
+fn sql(project: &Project, statement: &str) -> Vec<Value> {
+    let args = ["sql", "--format", "json", statement];
+    project.omlsp(args).run().expect_code(0).json_lines()
+}
+
+#[test]
+fn the_example_follows_the_symbols_of_its_view() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/06_websocket.sql");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert_eq!(text.matches("= '10m'").count(), 2);
+    let (project, polled, streams) = (Project::new(), Server::start(), WsServer::start());
+    project.file("pipeline.sql", text.replace("= '10m'", "= '200ms'"));
+    // Eight markets; the turnover of one changes.
+    let turnover = Arc::new(Mutex::new(50));
+    let changing = Arc::clone(&turnover);
+    polled.on("GET", "/api/v3/ticker/24hr", move |_| {
+        let changing = *changing.lock().unwrap();
+        let market = |(index, base): (usize, &str)| {
+            let turnover = if base == "SOL" {
+                changing
+            } else {
+                100 * (9 - index)
+            };
+            json!({"symbol": format!("{base}USDT"), "quoteVolume": turnover.to_string()})
+        };
+        let bases = ["BTC", "ETH", "XRP", "BNB", "ADA", "TRX", "SOL", "DOT"];
+        Reply::value(&bases.into_iter().enumerate().map(market).collect())
+    });
+    streams.on("/ws/*", |connection| {
+        let topic = connection.visit.target.trim_start_matches("/ws/");
+        let symbol = topic.trim_end_matches("@ticker").to_owned();
+        let exchanges = Exchanges::new(7);
+        for number in 0..3 {
+            let ticker = exchanges.binance_stream_ticker(&symbol, number);
+            connection.send(Message::text(ticker.to_string()))?;
+        }
+        // An event of another kind, which the filter leaves out.
+        connection.send(Message::text(r#"{"e":"trade","s":"X","c":"1"}"#))?;
+        connection.serve()
+    });
+    let mut running = (project.omlsp(["run", "pipeline.sql"]))
+        .env("BINANCE_URL", polled.url())
+        .env("BINANCE_WS_URL", streams.url())
+        .spawn();
+    running.wait_until(
+        |running| running.stdout_line_count() == 15,
+        "three rows of each",
+    );
+    let targets = |streams: &WsServer| -> BTreeSet<String> {
+        streams
+            .visits()
+            .into_iter()
+            .map(|visit| visit.target)
+            .collect()
+    };
+    let of = |symbols: &[&str]| -> BTreeSet<String> {
+        symbols
+            .iter()
+            .map(|symbol| format!("/ws/{symbol}usdt@ticker"))
+            .collect()
+    };
+    assert_eq!(targets(&streams), of(&["btc", "eth", "xrp", "bnb", "ada"]));
+    // One takes the place of another.
+    *turnover.lock().unwrap() = 550;
+    running.wait_until(
+        |running| running.stdout_line_count() == 18,
+        "the rows of the new one",
+    );
+    wait_for("the end of the one that is out", || {
+        streams.open_count() == 5
+    });
+    assert_eq!(
+        targets(&streams),
+        of(&["btc", "eth", "xrp", "bnb", "ada", "sol"])
+    );
+    assert_eq!(streams.visits().len(), 6, "the others stay connected");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    let exchanges = Exchanges::new(7);
+    for row in output.json_lines() {
+        let symbol = row["symbol"].as_str().unwrap().to_lowercase();
+        let sent = (0..3)
+            .map(|number| exchanges.binance_stream_ticker(&symbol, number))
+            .find(|sent| sent["E"] == row["event_ms"])
+            .unwrap_or_else(|| panic!("never sent: {row}"));
+        for (name, field) in [("last", "c"), ("bid", "b"), ("ask", "a")] {
+            let number: f64 = sent[field].as_str().unwrap().parse().unwrap();
+            assert_eq!(row[name].as_f64(), Some(number), "{name}: {row}");
+        }
+        assert!(row["delay_ms"].as_i64() > Some(0), "{row}");
+    }
+    for word in ["ERROR", "gap", "trying again"] {
+        assert!(!output.stderr.contains(word), "{output}");
+    }
+}
+
+/// A source that keeps its rows, and is soon tired of silence.
+const TABLE: &str = "CREATE TABLE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/',
+        headers.Authorization = SECRET token, ping_interval = '100ms', idle_timeout = '500ms');
+    CREATE SECRET token WITH (backend = 'env') AS 'TOKEN';";
+
+/// Plays the scripts one after the other, waits for the row of the last, and returns the gaps of
+/// `omlsp_errors` and what was logged.
+fn gaps_of(scripts: Vec<Vec<Step>>, last: i64) -> (Vec<String>, String) {
+    let (project, server) = (Project::new(), WsServer::start());
+    let count = scripts.len();
+    server.script("/", scripts);
+    let mut running = run(&project, &server, TABLE)
+        .env("TOKEN", "s3cr3t-t0ken")
+        .spawn();
+    running.wait_for_stderr("running");
+    let there = |project: &Project| {
+        sql(
+            project,
+            &format!("SELECT count(*) AS n FROM pushed WHERE a = {last}"),
+        )
+    };
+    running.wait_until(|_| there(&project) == [json!({"n": 1})], "the last row");
+    let shown = sql(&project, "SHOW TABLES").remove(0);
+    assert_eq!(
+        (&shown["state"], &shown["gaps"]),
+        (&json!("running"), &json!(count - 1)),
+        "{shown}"
+    );
+    let recorded = sql(
+        &project,
+        "SELECT entity, message FROM omlsp_errors WHERE stage = 'gap' ORDER BY time",
+    );
+    assert!(recorded.iter().all(|row| row["entity"] == "pushed"));
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    assert!(
+        !format!("{output}{recorded:?}").contains("s3cr3t"),
+        "{output}"
+    );
+    let message = |row: &Value| row["message"].as_str().unwrap().to_owned();
+    (recorded.iter().map(message).collect(), output.stderr)
+}
+
+#[test]
+fn every_way_to_lose_a_connection_is_a_gap_in_the_log_the_errors_and_the_count() {
+    let row = |a: i64| text(format!("{{\"a\":{a}}}"));
+    let half_a_frame = [&[0x81, 100][..], br#"{"a":9}"#].concat();
+    let large = format!("{{\"a\":0,\"pad\":\"{}\"}}", "x".repeat(64 << 20));
+    let ends = [
+        (Step::HangUp, "the server hung up without a close frame"),
+        (Step::Stall, "nothing arrived for 500ms (`idle_timeout`)"),
+        (
+            Step::Garbage(vec![0xff; 64]),
+            "the server broke the protocol: ",
+        ),
+        (
+            Step::Garbage(half_a_frame),
+            "nothing arrived for 500ms (`idle_timeout`)",
+        ),
+        (
+            Step::Close(1008, "too many".to_owned()),
+            "the server closed the connection with 1008: too many",
+        ),
+        (
+            Step::Text(large),
+            "a message of 67108880 bytes or more is longer than `max_frame_bytes` (16777216)",
+        ),
+    ];
+    let scripts = ends.iter().zip(1..).map(|((end, _), a)| match end {
+        // Half a frame is followed by silence.
+        Step::Garbage(bytes) if bytes.len() < 64 => vec![row(a), end.clone(), Step::Stall],
+        _ => vec![row(a), end.clone()],
+    });
+    let (gaps, log) = gaps_of(scripts.chain([vec![row(99)]]).collect(), 99);
+    assert_eq!(gaps.len(), ends.len(), "{gaps:#?}");
+    for (gap, (_, reason)) in gaps.iter().zip(&ends) {
+        let (instants, why) = gap.split_once(": ").unwrap();
+        assert!(why.starts_with(reason), "{gap}");
+        let words: Vec<&str> = instants.split(' ').collect();
+        let &["gap", "from", from, "to", to] = words.as_slice() else {
+            panic!("{gap}")
+        };
+        let instant = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
+        assert!(
+            instant(to) - instant(from) >= chrono::TimeDelta::milliseconds(250),
+            "{gap}"
+        );
+        assert!(log.contains(gap), "{gap} is not in\n{log}");
+    }
+}
+
+#[test]
+fn a_refused_handshake_is_a_state_and_one_line() {
+    for (status, words) in [(401, "401 Unauthorized"), (429, "429 Too Many Requests")] {
+        let (project, server) = (Project::new(), WsServer::start());
+        server.script("/", vec![vec![text(r#"{"a":1}"#)]]);
+        server.refuse(&[status; 4]);
+        let mut running = run(&project, &server, TABLE)
+            .env("TOKEN", "s3cr3t-t0ken")
+            .spawn();
+        let refused = format!("the server refused the handshake with {words}");
+        running.wait_for_stderr(&refused);
+        let shown = sql(&project, "SHOW TABLES").remove(0);
+        assert_eq!(
+            (&shown["state"], &shown["gaps"]),
+            (&json!("retrying"), &json!(0)),
+            "{shown}"
+        );
+        assert!(
+            shown["last_error"].as_str().unwrap().starts_with(&refused),
+            "{shown}"
+        );
+        running.wait_until(
+            |_| server.open_count() == 1,
+            "a connection after the refusals",
+        );
+        running.wait_until(
+            |_| sql(&project, "SHOW TABLES").remove(0)["state"] == "running",
+            "the state of a source that works",
+        );
+        running.interrupt();
+        let output = running.wait().expect_code(0);
+        let told = output
+            .stderr
+            .lines()
+            .filter(|line| line.contains("ERROR") || line.contains("WARN"));
+        // Once as what is wrong, once as what is done about it.
+        assert_eq!(told.count(), 2, "{output}");
+        assert!(!format!("{output}").contains("s3cr3t"), "{output}");
+    }
+}
+
+/// The threads and the resident memory in bytes of a process.
+fn size_of(running: &Running) -> (usize, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let number = |name: &str| -> u64 {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    (
+        usize::try_from(number("Threads:")).unwrap(),
+        number("VmRSS:") * 1024,
+    )
+}
+
+/// Connects so many, sends each of them so many rounds of messages, and returns the sizes of the process
+/// when all are connected, and after half of the rounds and all of them.
+fn sizes(connections: usize, rounds: usize) -> [(usize, u64); 3] {
+    let (project, server) = (Project::new(), WsServer::start());
+    server.on("/*", |connection| connection.serve());
+    let pipeline = format!(
+        "CREATE TABLE streams (n BIGINT) WITH (connector = 'generate', rows = {connections});
+        CREATE SOURCE pushed (a BIGINT, pad VARCHAR) WITH (connector = 'ws', url = '${{WS}}/$n',
+            on_start_query = 'SELECT n FROM streams', on_start_refresh = '1h');
+        CREATE SINK printed FROM (SELECT a FROM pushed) WITH (connector = 'stdout');"
+    );
+    let mut running = run(&project, &server, &pipeline).spawn();
+    running.wait_until(|_| server.open_count() == connections, "all connections");
+    let message = format!("{{\"a\":1,\"pad\":\"{}\"}}", "x".repeat(1000));
+    let mut play = |from: usize, to: usize| {
+        for round in from..to {
+            server.push(None, &message);
+            let count = (round + 1) * connections;
+            running.wait_until(
+                |running| running.stdout_line_count() == count,
+                "a row of each",
+            );
+        }
+        size_of(&running)
+    };
+    let sizes = [play(0, 1), play(1, rounds / 2), play(rounds / 2, rounds)];
+    assert_eq!(
+        server.visits().len(),
+        connections,
+        "nobody had to connect again"
+    );
+    running.interrupt();
+    running.wait().expect_code(0);
+    sizes
+}
+
+#[test]
+fn five_hundred_connections_have_flat_memory_and_no_threads_of_their_own() {
+    let [(threads_of_one, bytes_of_one), ..] = sizes(1, 2);
+    let [(threads, bytes), (_, bytes_half), (threads_end, bytes_end)] = sizes(500, 40);
+    println!(
+        "1 connection: {threads_of_one} threads, {} MiB; 500: {threads} and {threads_end} threads, {}, {}, {} MiB",
+        bytes_of_one >> 20,
+        bytes >> 20,
+        bytes_half >> 20,
+        bytes_end >> 20
+    );
+    // Name lookups share four threads, which come and go.
+    assert!(
+        threads.max(threads_end) <= threads_of_one + 6,
+        "{threads} and {threads_end} threads for 500"
+    );
+    // Their read buffers are 32 MiB together.
+    assert!(
+        bytes < bytes_of_one + (80 << 20),
+        "{} MiB for 500",
+        bytes >> 20
+    );
+    let grown = bytes_end.saturating_sub(bytes_half);
+    assert!(
+        grown < 16 << 20,
+        "{} MiB more after 10,000 more messages",
+        grown >> 20
+    );
+}
+
+#[test]
+fn a_stalled_consumer_stalls_the_server_and_nothing_is_dropped() {
+    const MESSAGES: usize = 100_000;
+    let (project, server) = (Project::new(), WsServer::start());
+    server.on("/", |connection| {
+        for a in 0..MESSAGES {
+            connection.write(Message::text(format!(
+                "{{\"a\":{a},\"pad\":\"{}\"}}",
+                "x".repeat(180)
+            )))?;
+        }
+        connection.flush()?;
+        connection.serve()
+    });
+    let pipeline = "CREATE SOURCE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/');
+        CREATE SINK printed FROM pushed WITH (connector = 'stdout');";
+    let mut running = run(&project, &server, pipeline).spawn();
+    running.wait_until(|running| running.stdout_line_count() > 0, "rows");
+    // The whole process stands still for a while, as on a machine that swaps.
+    running.signal("STOP");
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("CONT");
+    running.wait_until(
+        |running| running.stdout_line_count() == MESSAGES,
+        "every row",
+    );
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    assert!(
+        output
+            .stdout
+            .lines()
+            .enumerate()
+            .all(|(a, line)| line == format!("{{\"a\":{a}}}"))
+    );
+    assert!(!output.stderr.contains("gap"), "{}", output.stderr);
+}
