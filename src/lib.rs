@@ -53,7 +53,7 @@ pub mod plan;
 // Executor, nodes, pipes, shutdown.
 pub mod runtime;
 
-// Statements given to a pipeline: the service, and the control socket.
+// Statements given to a pipeline, and a look at what it does: control socket, listener, metrics, the page.
 pub mod server;
 
 // The command line: one file per subcommand.

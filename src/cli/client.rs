@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::state_dir::{self, StateDir};
 use crate::engine::Database;
 use crate::options::Environment;
-use crate::server::{self, Control, Event, Request, Service, Settings};
+use crate::server::{self, Control, Event, Request, Service, Settings, Want};
 
 /// How long an owner may take to answer at all: it starts, it ends, or it is a client as short-lived as we are.
 const OWNER_MAX: Duration = Duration::from_secs(10);
@@ -68,7 +68,32 @@ impl Client {
             sql: sql.to_owned(),
             name: name.to_owned(),
             settings: self.settings.clone(),
+            ..Request::default()
         };
+        self.ask(&request, each)
+    }
+
+    /// Asks for something else than statements. Returns whether all went well.
+    ///
+    /// # Errors
+    /// As [`Client::run`].
+    pub fn want(
+        &mut self,
+        want: Want,
+        each: &mut dyn FnMut(Event) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        let request = Request {
+            want,
+            ..Request::default()
+        };
+        self.ask(&request, each)
+    }
+
+    fn ask(
+        &mut self,
+        request: &Request,
+        each: &mut dyn FnMut(Event) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
         let mut settings = None;
         let mut failed = false;
         let mut each = |event: Event| {
@@ -80,8 +105,8 @@ impl Client {
             each(event)
         };
         let answered = match self.peer()? {
-            Peer::Owner(stream) => self.ask_owner(stream, &request, &mut each),
-            Peer::State(owned) => self.ask_state(&owned, &request, &mut each),
+            Peer::Owner(stream) => self.ask_owner(stream, request, &mut each),
+            Peer::State(owned) => self.ask_state(&owned, request, &mut each),
         };
         self.cancel.set(None);
         answered?;

@@ -13,6 +13,8 @@ mod shell;
 mod show;
 mod sql;
 mod state_dir;
+mod tail;
+mod top;
 mod validate;
 
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ enum Command {
     Show(show::Arguments),
     Sql(sql::Arguments),
     Shell(shell::Arguments),
+    Top(top::Arguments),
+    Tail(tail::Arguments),
 }
 
 /// What a subcommand came to.
@@ -66,5 +70,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Show(arguments) => show::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
         Command::Shell(arguments) => shell::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
     }
 }

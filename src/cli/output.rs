@@ -4,12 +4,11 @@
 
 use std::io::{IsTerminal as _, Write};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width};
 
-use crate::server::{ColumnHead, Event};
+use crate::server::{ColumnHead, Event, each_row};
 
 /// The rows that decide the widths of a table's columns, and are laid out at once.
 const PAGE_ROWS: usize = 500;
@@ -71,7 +70,7 @@ impl<W: Write> Output<W> {
                 self.end()?;
                 eprintln!("{text}");
             }
-            Event::Settings(_) => {}
+            Event::Settings(_) | Event::Status(_) => {}
             Event::Done => self.end()?,
         }
         Ok(())
@@ -143,49 +142,6 @@ impl<W: Write> Output<W> {
         }
         Ok(self.out.flush()?)
     }
-}
-
-/// Calls `each` with the JSON texts of each row's cells; `rows` is an array of arrays, without white space.
-fn each_row(rows: &str, mut each: impl FnMut(&[&str]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let bytes = rows.as_bytes();
-    let (mut depth, mut start, mut at) = (0_usize, 0, 0);
-    let mut cells: Vec<&str> = Vec::new();
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = string_end(bytes, at),
-            b'[' | b'{' => {
-                depth += 1;
-                if depth == 2 {
-                    start = at + 1;
-                }
-            }
-            b',' if depth == 2 => {
-                cells.push(&rows[start..at]);
-                start = at + 1;
-            }
-            b']' | b'}' => {
-                if depth == 2 {
-                    cells.push(&rows[start..at]);
-                    each(&cells)?;
-                    cells.clear();
-                }
-                depth = depth.checked_sub(1).context("a piece of rows is damaged")?;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    anyhow::ensure!(depth == 0, "a piece of rows is cut off");
-    Ok(())
-}
-
-/// Returns where the closing quote of the string is that opens at `at`.
-fn string_end(bytes: &[u8], at: usize) -> usize {
-    let mut end = at + 1;
-    while let Some(byte) = bytes.get(end).filter(|byte| **byte != b'"') {
-        end += if *byte == b'\\' { 2 } else { 1 };
-    }
-    end
 }
 
 /// Says whether a cell is NaN or an infinity, which travel as texts.

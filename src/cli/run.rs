@@ -1,6 +1,7 @@
 //! `omlsp run`: validate, bring the state in line, run until the end or a signal.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
 use crate::plan::check;
 use crate::runtime::{Ended, RunOptions, Runtime, Shared, interrupted, state};
-use crate::server::{self, Pipeline, Server, Service, Vault};
+use crate::secret::Secret;
+use crate::server::{self, Pipeline, Server, Service, Vault, http};
 
 /// Run a pipeline
 ///
@@ -48,6 +50,21 @@ pub struct Arguments {
     /// Print what would be created, resumed, replaced and dropped, and do nothing
     #[arg(long)]
     plan: bool,
+    /// Serve metrics, health and a page to watch, such as 127.0.0.1:9090; a port alone is one of loopback
+    #[arg(long, value_name = "ADDR", value_parser = server::http::resolve)]
+    listen: Option<SocketAddr>,
+    /// What the page and its SQL ask for; needed beyond loopback
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "OMLSP_LISTEN_TOKEN",
+        hide_env_values = true,
+        requires = "listen"
+    )]
+    listen_token: Option<String>,
+    /// A name, besides localhost and addresses, under which the listener may be called; may be repeated
+    #[arg(long, value_name = "NAME", requires = "listen")]
+    listen_host: Vec<String>,
     /// How long to drain after a signal
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     drain_timeout: Duration,
@@ -81,6 +98,7 @@ fn size(text: &str) -> Result<u64, String> {
 /// Files that cannot be read, a state directory that is not ours to use.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     init_log(arguments.log_format);
+    let listener = bind(arguments)?;
     let environment = Environment::of_process();
     let mut sources = load::read(&arguments.paths)?;
     let (mut catalog, mut faults) = Catalog::of_files(&sources);
@@ -126,10 +144,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let runtime = Arc::new(Runtime::new(shared, plan, options)?);
     runtime.start()?;
     let service = Service::running(Arc::clone(&runtime), pipeline, vault, environment);
-    let server = match &dir {
-        Some(dir) => Some(Server::start(Arc::new(service), dir.path())?),
-        None => None,
-    };
+    let server = serve(service, dir.as_ref(), listener)?;
     tracing::info!(entities = runtime.plan().nodes.len(), "running");
     let progress = Progress::start(&runtime.shared);
     let ended = runtime.run(interrupted(arguments.run_for)?);
@@ -145,6 +160,50 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Done
     })
+}
+
+/// Takes the address to listen on, before anything starts.
+fn bind(arguments: &Arguments) -> anyhow::Result<Option<http::Bound>> {
+    let Some(address) = arguments.listen else {
+        return Ok(None);
+    };
+    let token = arguments.listen_token.as_deref();
+    let token = token.filter(|token| !token.is_empty());
+    if token.is_none() && !address.ip().is_loopback() {
+        let message = format!(
+            "{address} can be reached from other machines: give a --listen-token, or OMLSP_LISTEN_TOKEN\n"
+        );
+        clap::Error::raw(clap::error::ErrorKind::MissingRequiredArgument, message).exit();
+    }
+    let options = http::Options {
+        address,
+        token: token.map(Secret::new),
+        hosts: arguments.listen_host.clone(),
+    };
+    http::Bound::new(options).map(Some)
+}
+
+/// Opens the pipeline to clients: the control socket in the state directory, and the listener.
+fn serve(
+    service: Service,
+    dir: Option<&StateDir>,
+    listener: Option<http::Bound>,
+) -> anyhow::Result<(Option<Server>, Option<http::Listener>)> {
+    let service = Arc::new(service);
+    let server = match dir {
+        Some(dir) => Some(Server::start(Arc::clone(&service), dir.path())?),
+        None => None,
+    };
+    let listener = match listener {
+        Some(bound) => {
+            let address = bound.address();
+            let listener = bound.serve(service)?;
+            tracing::info!("watch it at http://{address}/");
+            Some(listener)
+        }
+        None => None,
+    };
+    Ok((server, listener))
 }
 
 /// A state that is ours: in its directory, or in memory.

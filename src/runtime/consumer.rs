@@ -1,7 +1,7 @@
 //! The loop of a consumer: take what is there, wait for the bell, try again after a failure.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 
@@ -224,11 +224,14 @@ fn drain(
     stop: &Stop,
     ended: bool,
 ) -> anyhow::Result<()> {
+    let status = shared.board.status(name);
     loop {
         stop.check()?;
+        let started = Instant::now();
         if step.step()? == Progress::Idle {
             break;
         }
+        status.work.observe(started.elapsed());
         shared.note_success(name);
     }
     if ended {

@@ -137,6 +137,7 @@ impl Derived {
         status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
         status.rows_out.fetch_add(rows, Ordering::Relaxed);
         status.batches.fetch_add(1, Ordering::Relaxed);
+        status.arrived(stamp.trigger_us, self.shared.now());
         if changed > 0 {
             self.stream.advance(BatchNote {
                 seq: stamp.seq,

@@ -47,6 +47,11 @@ impl Door {
         Ok(Self { engine })
     }
 
+    /// Returns how many jobs wait for one of the engine's threads.
+    pub fn waiting(&self) -> usize {
+        self.engine.len()
+    }
+
     /// Runs blocking work and returns its value; a panic in it is an error with the panic's message.
     ///
     /// # Errors

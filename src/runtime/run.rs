@@ -225,6 +225,16 @@ impl Runtime {
             .hire(&self.executor, role, |leash| source(leash).run());
     }
 
+    /// Says whether the run is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.crew.is_stopping()
+    }
+
+    /// Returns the jobs that wait for one of the engine's threads.
+    pub fn jobs_waiting(&self) -> usize {
+        self.door.waiting()
+    }
+
     /// Tells the sources to stop; consumers then take what is there and end.
     pub fn stop(&self) {
         self.crew.stop_sources();

@@ -32,6 +32,8 @@ pub struct Sink {
     deleted_sql: String,
     /// Whether something was written after the last durable flush.
     pending: bool,
+    /// The trigger of the oldest batch written after the last durable flush.
+    oldest_us: Option<i64>,
     changing: bool,
 }
 
@@ -72,6 +74,7 @@ impl Sink {
             session,
             node: Arc::clone(node),
             pending: false,
+            oldest_us: None,
             changing,
         })
     }
@@ -188,6 +191,7 @@ impl Step for Sink {
         )?;
         self.reading.take(&piece);
         self.pending = true;
+        self.oldest_us.get_or_insert(piece.trigger_us);
         let status = self.shared.board.status(&self.name);
         status
             .rows_in
@@ -218,6 +222,10 @@ impl Step for Sink {
                 })?;
                 self.reading.tell();
                 self.pending = false;
+                if let Some(trigger_us) = self.oldest_us.take() {
+                    let status = self.shared.board.status(&self.name);
+                    status.arrived(trigger_us, self.shared.now());
+                }
                 Ok(Progress::Idle)
             }
         }

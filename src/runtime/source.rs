@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -272,7 +272,10 @@ impl SourceNode {
         let ingest = &mut open.ingest;
         let end = reader.read(tick, context, &mut |delivery| {
             status.batches.fetch_add(1, Ordering::Relaxed);
+            let started = Instant::now();
             ingest.commit(&delivery, &context.stop)?;
+            status.work.observe(started.elapsed());
+            status.arrived(delivery.trigger.timestamp_micros(), shared.now());
             status.recovered();
             Ok(())
         });

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+
+use super::durations::Durations;
 
 /// The state of an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,6 +48,10 @@ pub struct Status {
     pub rejected: AtomicU64,
     pub gaps: AtomicU64,
     pub ticks_skipped: AtomicU64,
+    /// How long pieces of work took: a delivery's commit with its wait for readers, a consumer's step.
+    pub work: Durations,
+    /// The time from a batch's trigger until it was committed here, or written by a sink.
+    pub latency: Durations,
     last: Mutex<Last>,
 }
 
@@ -78,6 +85,14 @@ impl Status {
 
     pub fn set_state(&self, state: State) {
         self.lock().state = state;
+    }
+
+    /// Notes that a batch has arrived here.
+    pub fn arrived(&self, trigger_us: i64, now: DateTime<Utc>) {
+        let latency_us = now.timestamp_micros().saturating_sub(trigger_us);
+        // A clock that was set back makes it negative.
+        let latency_us = u64::try_from(latency_us).unwrap_or(0);
+        self.latency.observe(Duration::from_micros(latency_us));
     }
 
     /// Notes a success; returns how many errors came before it without one between.
@@ -144,6 +159,17 @@ impl Board {
             .lock()
             .expect("no panic happens under this lock");
         statuses.get(name).map(Arc::clone)
+    }
+
+    /// Returns every entity's status by name.
+    pub fn all(&self) -> Vec<(String, Arc<Status>)> {
+        let statuses = self
+            .statuses
+            .lock()
+            .expect("no panic happens under this lock");
+        (statuses.iter())
+            .map(|(name, status)| (name.clone(), Arc::clone(status)))
+            .collect()
     }
 
     pub fn remove(&self, name: &str) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_channel::{Receiver, Sender, TrySendError};
 
-use crate::engine::Stored;
+use crate::engine::{Layout, Stored};
 
 /// The rows a consumer that works may be behind before the source waits for it: enough to let it work in
 /// large pieces, few enough to keep the state small.
@@ -60,6 +60,10 @@ struct Recent {
 struct Shared {
     doorbells: Vec<Sender<()>>,
     readers: HashMap<String, Reader>,
+    /// Who only looks on, by number, and up to which batch: nothing waits for them, and what they have not
+    /// seen is kept for as long as memory knows its batches.
+    onlookers: HashMap<u64, u64>,
+    onlookers_ever: u64,
     recent: std::collections::VecDeque<Recent>,
     /// Rows of all batches since the start.
     rows: i64,
@@ -204,6 +208,35 @@ impl Stream {
         })
     }
 
+    /// Adds somebody who only looks on, from the next batch on; returns their number and the latest batch.
+    pub fn look_on(&self) -> (u64, u64) {
+        let mut shared = self.shared();
+        shared.onlookers_ever += 1;
+        let (id, head) = (shared.onlookers_ever, self.head());
+        shared.onlookers.insert(id, head);
+        (id, head)
+    }
+
+    /// Notes up to which batch an onlooker has seen.
+    pub fn onlooker_at(&self, id: u64, seq: u64) {
+        if let Some(seen) = self.shared().onlookers.get_mut(&id) {
+            *seen = seq;
+        }
+    }
+
+    /// Says whether what an onlooker has not seen is still kept.
+    pub fn keeps_for(&self, id: u64) -> bool {
+        let shared = self.shared();
+        let seen = shared.onlookers.get(&id).copied().unwrap_or(0);
+        // Where rows only come they are all kept.
+        let first = shared.recent.front().map_or(0, |first| first.note.seq);
+        self.stored.layout == Layout::Append || seen + 1 >= first
+    }
+
+    pub fn remove_onlooker(&self, id: u64) {
+        self.shared().onlookers.remove(&id);
+    }
+
     /// Returns the number up to which every reader has taken the batches, if more can be deleted than
     /// last time; the caller deletes them.
     pub fn trimmable(&self, keep_latest: bool) -> Option<u64> {
@@ -218,6 +251,10 @@ impl Stream {
             .map(|reader| reader.seq)
             .min()
             .unwrap_or(head);
+        let first_known = shared.recent.front().map_or(head, |first| first.note.seq);
+        let onlookers = shared.onlookers.values();
+        let seen = onlookers.filter(|seen| **seen + 1 >= first_known).min();
+        let taken = taken.min(seen.copied().unwrap_or(taken));
         let taken = if keep_latest {
             taken.min(head.saturating_sub(1))
         } else {

@@ -1,8 +1,9 @@
 //! What travels between a client and a pipeline: JSON, one object a line.
 //!
-//! The client sends `{"sql": "…"}`, with its settings; the answer is a sequence of
+//! The client sends `{"sql": "…"}`, with its settings, or what else it wants instead: `{"want": "status"}`,
+//! `{"want": {"tail": "ENTITY"}}`, which goes on until it is cancelled, `{"want": {"latest": "ENTITY"}}`. The answer is a sequence of
 //! `{"columns": [{"name": …, "type": …}]}`, `{"rows": [[…], …]}`, `{"message": …}`, `{"settings": {…}}`,
-//! `{"error": …}`, and at last `{"done": true}`. `{"cancel": true}`, or closing the connection, cancels what
+//! `{"status": {…}}`, `{"error": …}`, and at last `{"done": true}`. `{"cancel": true}`, or closing the connection, cancels what
 //! runs. Each result starts with its `columns`; its rows come in any number of pieces. Numbers have all their
 //! digits, so whoever needs them must not read them as floats.
 
@@ -22,13 +23,43 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// What a client asks for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Request {
+    #[serde(default)]
+    pub want: Want,
     /// Any number of statements.
+    #[serde(default)]
     pub sql: String,
     /// What the text is called in messages: a file's path, or empty.
     #[serde(default)]
     pub name: String,
     #[serde(default)]
     pub settings: Settings,
+    /// Whether its statements may change the pipeline: a client of the socket is its owner, one of the
+    /// listener may not be.
+    #[serde(skip)]
+    pub reach: Reach,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Want {
+    /// To execute its statements.
+    #[default]
+    Script,
+    /// What every entity is doing.
+    Status,
+    /// The changes of an entity as they come.
+    Tail(String),
+    /// A few of an entity's rows, the latest where that is known.
+    Latest(String),
+}
+
+/// What statements may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    #[default]
+    Change,
+    Read,
 }
 
 /// One column of a result.
@@ -51,6 +82,8 @@ pub enum Event {
     Message(String),
     /// The settings to send with the next request.
     Settings(Settings),
+    /// What every entity is doing: the text of a JSON object.
+    Status(String),
     /// A statement failed, and the rest of the script is not executed.
     Error(String),
     /// The script is over.
@@ -67,6 +100,7 @@ struct Line {
 }
 
 const ROWS_HEAD: &str = "{\"rows\":";
+const STATUS_HEAD: &str = "{\"status\":";
 
 impl Event {
     /// Returns the line that carries it, with its line break.
@@ -76,6 +110,7 @@ impl Event {
             Self::Rows(rows) => format!("{ROWS_HEAD}{rows}}}"),
             Self::Message(text) => serde_json::json!({ "message": text }).to_string(),
             Self::Settings(settings) => serde_json::json!({ "settings": settings }).to_string(),
+            Self::Status(status) => format!("{STATUS_HEAD}{status}}}"),
             Self::Error(text) => serde_json::json!({ "error": text }).to_string(),
             Self::Done => serde_json::json!({ "done": true }).to_string(),
         };
@@ -95,6 +130,10 @@ impl Event {
                 .strip_suffix('}')
                 .context("a piece of rows is cut off")?;
             return Ok(Self::Rows(rows.to_owned()));
+        }
+        if let Some(status) = line.strip_prefix(STATUS_HEAD) {
+            let status = status.strip_suffix('}').context("a status is cut off")?;
+            return Ok(Self::Status(status.to_owned()));
         }
         let line: Line = serde_json::from_str(line).context("the answer is not understood")?;
         let events = [

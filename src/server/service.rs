@@ -2,11 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::control::{Control, Ended};
 use super::pipeline::Pipeline;
-use super::protocol::{Emit, Event, Request};
+use super::protocol::{Emit, Event, Reach, Request, Want};
 use super::settings::Settings;
 use super::vault::Vault;
 use crate::diagnostic::{Diagnostic, SourceMap};
@@ -28,6 +29,8 @@ pub struct Service {
     plan: Mutex<Option<Arc<Plan>>>,
     /// Held while the pipeline is changed: one at a time.
     changing: Mutex<()>,
+    /// How often it has changed, so that whoever drew it knows when to draw it anew.
+    changes: AtomicU64,
     pub(super) environment: Environment,
     pub(super) vault: Vault,
 }
@@ -78,6 +81,7 @@ impl Service {
             pipeline: RwLock::new(Arc::new(pipeline)),
             plan: Mutex::default(),
             changing: Mutex::default(),
+            changes: AtomicU64::default(),
             environment,
             vault,
         }
@@ -106,6 +110,7 @@ impl Service {
             pipeline: RwLock::new(Arc::new(pipeline)),
             plan: Mutex::default(),
             changing: Mutex::default(),
+            changes: AtomicU64::default(),
             environment,
             vault,
         })
@@ -132,12 +137,18 @@ impl Service {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Returns how often the pipeline has changed.
+    pub(super) fn change_count(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
     /// Puts a changed pipeline in place.
     pub(super) fn put(&self, pipeline: Pipeline) {
         *self
             .pipeline
             .write()
             .expect("no panic happens under this lock") = Arc::new(pipeline);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.plan
             .lock()
             .expect("no panic happens under this lock")
@@ -187,29 +198,16 @@ impl Service {
             sources: pipeline.sources.clone(),
             pipeline,
             settings: request.settings.clone(),
+            reach: request.reach,
             control,
             emit,
         };
-        let name = if request.name.is_empty() {
-            NAME
-        } else {
-            &request.name
+        let outcome = match &request.want {
+            Want::Script => script.execute(request),
+            Want::Status => script.status(),
+            Want::Tail(name) => script.tail(name),
+            Want::Latest(name) => script.latest(name),
         };
-        let file = script.pipeline.script;
-        script.sources.replace(file, name, request.sql.as_str());
-        let parsed = parse_file(&script.sources, file);
-        let mut outcome = match parsed.faults.is_empty() {
-            true => Ok(()),
-            false => Err(Refusal::Faults(parsed.faults)),
-        };
-        if outcome.is_ok() {
-            let mut statements = parsed.statements.iter();
-            outcome = statements.try_for_each(|statement| {
-                control.check()?;
-                script.refresh((name, &request.sql));
-                script.statement(statement)
-            });
-        }
         match outcome {
             Ok(()) => true,
             Err(refusal) => {
@@ -230,11 +228,32 @@ pub(super) struct Script<'a> {
     /// Its texts and the script's.
     pub sources: SourceMap,
     pub settings: Settings,
+    pub reach: Reach,
     pub control: &'a Control,
     pub emit: Emit<'a>,
 }
 
 impl Script<'_> {
+    /// Executes the statements of a request in order, up to the first that fails.
+    fn execute(&mut self, request: &Request) -> Result<(), Refusal> {
+        let name = match request.name.as_str() {
+            "" => NAME,
+            name => name,
+        };
+        let file = self.pipeline.script;
+        self.sources.replace(file, name, request.sql.as_str());
+        let parsed = parse_file(&self.sources, file);
+        if !parsed.faults.is_empty() {
+            return Err(Refusal::Faults(parsed.faults));
+        }
+        for statement in &parsed.statements {
+            self.control.check()?;
+            self.refresh((name, &request.sql));
+            self.statement(statement)?;
+        }
+        Ok(())
+    }
+
     /// Takes over what others, or the statement before, have changed.
     fn refresh(&mut self, (name, sql): (&str, &str)) {
         let pipeline = self.service.pipeline();
@@ -246,6 +265,16 @@ impl Script<'_> {
     }
 
     fn statement(&mut self, statement: &Statement) -> Result<(), Refusal> {
+        let changes = matches!(
+            statement.kind,
+            StatementKind::Create(_) | StatementKind::Drop(_)
+        );
+        if changes && self.reach == Reach::Read {
+            let fault = Diagnostic::new(statement.span, "this listener only answers questions");
+            return Err(fault
+                .help("use `omlsp sql`, or run with --listen-token and give the token")
+                .into());
+        }
         match &statement.kind {
             StatementKind::Query(query) => self.select(query),
             StatementKind::Explain(query) => self.explain(query),

@@ -1,6 +1,6 @@
 //! `SHOW`, `SHOW CREATE`, `DESCRIBE`, `EXPLAIN`: what there is, how it does, and how it is kept up to date.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,7 +38,7 @@ impl Script<'_> {
         };
         let session = self.service.session()?;
         let errors = self.last_errors(&session)?;
-        let behind = self.behind();
+        let behind = self.service.lag();
         let columns = columns_of(kind);
         let mut rows = Vec::new();
         for entity in self
@@ -111,22 +111,6 @@ impl Script<'_> {
                 _ => None,
             })
             .collect())
-    }
-
-    /// Returns how many rows each reader has not taken yet, by name.
-    fn behind(&self) -> BTreeMap<String, u64> {
-        let mut behind: BTreeMap<String, u64> = BTreeMap::new();
-        let streams = self
-            .service
-            .runtime
-            .iter()
-            .flat_map(|runtime| runtime.streams());
-        for (name, _, rows) in streams.flat_map(|stream| stream.readers()) {
-            // What stands behind a sink is the sink's.
-            let name = name.strip_suffix(" result").unwrap_or(&name).to_lowercase();
-            *behind.entry(name).or_default() += rows;
-        }
-        behind
     }
 
     /// `SHOW CREATE name`: the statement as written, a secret's value left out.
