@@ -5,7 +5,7 @@ use super::create;
 use super::piece::{Cursor, Parse, Piece};
 use super::statement::{Ident, SqlText, Statement, StatementKind};
 use super::token::TokenKind;
-use crate::diagnostic::{Diagnostic, list_names};
+use crate::diagnostic::{Diagnostic, Span, list_names};
 
 /// What became of one statement.
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub(super) fn parse_statement(piece: &Piece<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut cursor = piece.cursor();
     let span = cursor.span_of(0, cursor.stop);
+    outcome.faults.extend(nul_character(piece, span));
     match statement_kind(&mut cursor, &mut outcome) {
         Ok(kind) if outcome.faults.is_empty() => {
             outcome.statement = Some(Statement { span, kind });
@@ -31,6 +32,18 @@ pub(super) fn parse_statement(piece: &Piece<'_>) -> Outcome {
     }
     outcome.faults.sort_by_key(|fault| fault.span.start);
     outcome
+}
+
+/// Finds the character that ends a text for the engine, wherever in the statement it stands.
+fn nul_character(piece: &Piece<'_>, statement: Span) -> Option<Diagnostic> {
+    let at = statement.start + piece.text[statement.start..statement.end].find('\0')?;
+    let place = Span {
+        start: at,
+        end: at + 1,
+        ..statement
+    };
+    let fault = Diagnostic::new(place, "found a NUL character, which no statement can hold");
+    Some(fault.help("remove it; is this a text file?"))
 }
 
 fn statement_kind(cursor: &mut Cursor<'_>, outcome: &mut Outcome) -> Parse<StatementKind> {
