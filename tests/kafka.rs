@@ -16,8 +16,6 @@ mod outage;
 mod pipeline;
 #[path = "kafka/reading.rs"]
 mod reading;
-#[path = "kafka/speed.rs"]
-mod speed;
 #[path = "kafka/types.rs"]
 mod types;
 #[path = "kafka/writing.rs"]

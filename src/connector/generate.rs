@@ -217,6 +217,7 @@ impl SourceReader for GenerateReader {
                 rows: self.source.rows(self.next, count)?,
                 rejects: Vec::new(),
             },
+            batch_rows_max: usize::MAX,
             trigger: Utc::now(),
             cursor: Some(next.to_string()),
         })?;

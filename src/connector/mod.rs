@@ -177,6 +177,8 @@ pub struct StartQuery {
 #[derive(Debug)]
 pub struct Delivery {
     pub decoded: Decoded,
+    /// More rows than this become several batches, committed together.
+    pub batch_rows_max: usize,
     /// The instant the rows belong to: the scheduled one of a tick, or that of receipt.
     pub trigger: DateTime<Utc>,
     /// Where to go on after these rows; `None` leaves the stored cursor as it is.

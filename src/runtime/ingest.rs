@@ -140,42 +140,53 @@ impl Ingest {
         delivery: &Delivery,
     ) -> anyhow::Result<u64> {
         let trigger_us = delivery.trigger.timestamp_micros();
-        let seq = self.stream.head() + 1;
-        let number = i64::try_from(seq)?;
-        let count = u64::try_from(rows.num_rows())?;
-        let note = self.session.transaction(|session| {
+        let mut head = self.stream.head();
+        let notes = self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             if self.on_error == OnError::DeadLetter {
                 ledger.record_errors(&self.records(rejects))?;
             }
-            let params: [&dyn Param; 2] = [&trigger_us, &number];
-            let changed = if rows.num_rows() == 0 {
-                0
-            } else if let Some(key) = &self.key {
-                let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
-                session.execute_over(&sql, rows, &params[..1])?;
-                let change = upsert(session, &self.stream.stored, key, Stamp { seq, trigger_us })?;
-                change.deleted + change.inserted
-            } else {
-                session.execute_over(&self.append_sql, rows, &params)?
-            };
-            if changed > 0 {
-                self.check_not_null(session, seq)?;
+            let mut notes = Vec::new();
+            for start in (0..rows.num_rows()).step_by(delivery.batch_rows_max.max(1)) {
+                let count = delivery.batch_rows_max.min(rows.num_rows() - start);
+                let batch = rows.slice(start, count);
+                let stamp = Stamp {
+                    seq: head + 1,
+                    trigger_us,
+                };
+                let changed = self.append(session, &batch, stamp)?;
+                if changed > 0 {
+                    self.check_not_null(session, stamp.seq)?;
+                    head = stamp.seq;
+                    notes.push(BatchNote {
+                        seq: head,
+                        rows: u64::try_from(changed)?,
+                        trigger_us,
+                    });
+                }
             }
-            let head = if changed > 0 { seq } else { seq - 1 };
-            if changed > 0 || delivery.cursor.is_some() {
+            if !notes.is_empty() || delivery.cursor.is_some() {
                 ledger.advance(&self.name, head, delivery.cursor.as_deref())?;
             }
-            Ok((changed > 0).then_some(BatchNote {
-                seq,
-                rows: u64::try_from(changed)?,
-                trigger_us,
-            }))
+            Ok(notes)
         })?;
-        if let Some(note) = note {
+        for note in notes {
             self.stream.advance(note);
         }
-        Ok(count)
+        Ok(u64::try_from(rows.num_rows())?)
+    }
+
+    /// Writes the rows of one batch; returns how many changed.
+    fn append(&self, session: &Session, rows: &RecordBatch, stamp: Stamp) -> anyhow::Result<usize> {
+        let number = i64::try_from(stamp.seq)?;
+        let params: [&dyn Param; 2] = [&stamp.trigger_us, &number];
+        let Some(key) = &self.key else {
+            return session.execute_over(&self.append_sql, rows, &params);
+        };
+        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
+        session.execute_over(&sql, rows, &params[..1])?;
+        let change = upsert(session, &self.stream.stored, key, stamp)?;
+        Ok(change.deleted + change.inserted)
     }
 
     /// Refuses NULL in columns that the engine computes and the user declared NOT NULL.

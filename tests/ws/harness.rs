@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// Reads once; `on_batch` is called before each batch counts as committed.
+    /// Reads once; `on_batch` is called before batches count as committed, with their rows.
     pub fn read(
         &mut self,
         on_batch: &mut dyn FnMut(&[i64]) -> anyhow::Result<()>,
@@ -127,8 +127,10 @@ impl Run {
             let values: Vec<i64> = values.iter().flatten().collect();
             assert!(delivery.cursor.is_none());
             on_batch(&values)?;
-            batches.push(values);
-            triggers.push(delivery.trigger);
+            for batch in values.chunks(delivery.batch_rows_max) {
+                batches.push(batch.to_vec());
+                triggers.push(delivery.trigger);
+            }
             rejects.extend(delivery.decoded.rejects);
             Ok(())
         };

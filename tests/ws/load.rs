@@ -222,3 +222,35 @@ fn a_flood_on_one_connection_does_not_starve_another() {
     });
     assert_eq!(sent.load(Ordering::SeqCst), FLOOD);
 }
+
+#[test]
+fn full_batches_that_are_there_are_committed_together_and_keep_their_size() {
+    let server = WsServer::start();
+    let messages = (0..5000).map(|a| text(format!("{{\"a\":{a}}}"))).collect();
+    server.script("/", vec![messages]);
+    let with = format!(
+        "url = '{}/', batch.max_rows = 100, batch.linger = '5s'",
+        server.url()
+    );
+    let mut run = Run::open(&with);
+    let mut deliveries = Vec::new();
+    while run.rows().len() < 5000 {
+        run.read(&mut |values| {
+            deliveries.push(values.len());
+            // The first one takes its time, so that others gather.
+            if deliveries.len() == 1 {
+                wait_for("the end of the script", || server.open_count() == 1);
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert!(run.rows().into_iter().eq(0..5000));
+    assert!(run.batches.iter().all(|batch| batch.len() == 100));
+    assert!(deliveries.iter().any(|rows| *rows > 100), "{deliveries:?}");
+    assert!(
+        deliveries.iter().all(|rows| *rows <= 16 * 100),
+        "{deliveries:?}"
+    );
+}

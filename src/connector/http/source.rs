@@ -288,6 +288,7 @@ impl HttpReader {
             let (position, decoded) = self.after(poll, fetched, context);
             emit(Delivery {
                 decoded,
+                batch_rows_max: usize::MAX,
                 trigger,
                 cursor: Some(position.text()),
             })?;

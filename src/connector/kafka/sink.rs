@@ -5,6 +5,9 @@
 //! their order. What a broker refuses about one message (it is too large, say) rejects that row. Since a
 //! refused message takes those with it that travelled in the same request, the writer then fails once, and
 //! the next one sends its rows one by one until everything has arrived.
+//!
+//! While rows keep coming the broker is not waited for: its acknowledgements of one batch arrive while the next
+//! is written, and the position moves once nothing is on its way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,6 +95,7 @@ impl SinkConnector for KafkaSink {
                 options,
             },
             tombstones: IndexSet::new(),
+            written: false,
         }))
     }
 }
@@ -113,10 +117,13 @@ struct KafkaWriter {
     /// Keys deleted and not yet told: an update is a delete and an insert of one key, of which the insert
     /// alone says everything.
     tombstones: IndexSet<Vec<u8>>,
+    /// Something was written after the last call of `flush`: more may follow at once.
+    written: bool,
 }
 
 impl SinkWriter for KafkaWriter {
     fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()> {
+        self.written = true;
         let encoders = Arc::clone(&self.encoders);
         let keys = encoders.keys.keys(&batch.rows)?;
         match batch.sign {
@@ -128,8 +135,12 @@ impl SinkWriter for KafkaWriter {
         }
     }
 
-    fn flush(&mut self, _end: bool, context: &Context) -> anyhow::Result<Flushed> {
+    /// Waits for the broker at the end, and where nothing was written since the last call.
+    fn flush(&mut self, end: bool, context: &Context) -> anyhow::Result<Flushed> {
         self.send_tombstones(context)?;
+        if std::mem::take(&mut self.written) && !end && self.outlet.is_busy(context)? {
+            return Ok(Flushed::Pending);
+        }
         self.outlet.flush(context)?;
         Ok(Flushed::Durable(None))
     }
@@ -255,6 +266,15 @@ impl Outlet {
                 _ => return Err(self.fault(&error)),
             }
         }
+    }
+
+    /// Says whether messages are still on their way.
+    ///
+    /// # Errors
+    /// A message did not arrive.
+    fn is_busy(&mut self, context: &Context) -> anyhow::Result<bool> {
+        self.check(context)?;
+        Ok(self.producer.in_flight_count() > 0)
     }
 
     /// Waits until every message has arrived, however long the broker is away.

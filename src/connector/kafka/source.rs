@@ -172,6 +172,7 @@ impl KafkaReader {
             context.report(Event::Bytes(bytes as u64));
             emit(Delivery {
                 decoded,
+                batch_rows_max: usize::MAX,
                 trigger: Utc::now(),
                 cursor: Some(positions.cursor()),
             })?;
@@ -236,6 +237,7 @@ impl KafkaReader {
         let rejects = Vec::new();
         emit(Delivery {
             decoded: Decoded { rows, rejects },
+            batch_rows_max: usize::MAX,
             trigger: Utc::now(),
             cursor: Some(self.positions.cursor()),
         })

@@ -1,6 +1,6 @@
 //! The open source: starts and ends connections, and makes batches of what they bring.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,10 @@ const READ_MAX: Duration = Duration::from_millis(250);
 /// An empty `on_start_query` is asked again this often, or as often as `on_start_refresh` says.
 const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
 
-/// A batch is decoded as one body, with its rows beside it in memory.
+/// Batches that are there already are committed together, as a commit costs as much as some of them.
+const GROUP_BATCHES_MAX: usize = 16;
+
+/// Batches are decoded as one body, with its rows beside it in memory.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the end of a source waits for the close frames to be sent and answered: a little more than what
@@ -53,7 +56,7 @@ pub(super) struct WsReader {
     /// Messages after those.
     more: Frames,
     /// Decoded and not yet committed: an error of `emit` loses nothing if the reader is read again.
-    undelivered: VecDeque<(Decoded, DateTime<Utc>)>,
+    undelivered: Option<(Decoded, DateTime<Utc>)>,
 }
 
 impl WsReader {
@@ -88,7 +91,7 @@ impl WsReader {
             told: HashSet::new(),
             batch: Frames::default(),
             more: Frames::default(),
-            undelivered: VecDeque::new(),
+            undelivered: None,
         };
         match reader.shared.options.start {
             Some(_) => reader.next_refresh = Some(Instant::now()),
@@ -179,6 +182,7 @@ impl WsReader {
             self.batch.take_from(&mut self.more, options.batch_rows_max);
             if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
             {
+                self.add_full_batches(context);
                 return true;
             }
             let lingered = self
@@ -195,25 +199,42 @@ impl WsReader {
         }
     }
 
-    /// Decodes the batch; more rows than `batch.max_rows` become several deliveries.
+    /// Adds batches to a full one that are full and there without waiting. Their rows get the instant of the
+    /// first message, so that they must not be much later.
+    fn add_full_batches(&mut self, context: &Context) {
+        let options = &self.shared.options;
+        let (rows_max, linger) = (options.batch_rows_max, options.batch_linger);
+        let Some(Received { instant: first, .. }) = self.batch.received() else {
+            return;
+        };
+        for batches in 2..=GROUP_BATCHES_MAX {
+            while self.more.len() < rows_max {
+                match self.inbox.receive_until(first) {
+                    Some(Item::Frames(mut frames)) => {
+                        self.more.take_from(&mut frames, usize::MAX);
+                    }
+                    Some(Item::Report(event)) => context.report(event),
+                    None => return,
+                }
+            }
+            let late = |received: Received| received.instant > first + linger;
+            if self.more.received().is_some_and(late) || self.batch.memory() >= BATCH_BYTES_MAX {
+                return;
+            }
+            let count = rows_max.saturating_mul(batches);
+            self.batch.take_from(&mut self.more, count);
+        }
+    }
+
     fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
         let Some(Received { time, .. }) = self.batch.received() else {
             return Ok(());
         };
         let batch = std::mem::take(&mut self.batch);
         context.report(Event::Bytes(batch.byte_count() as u64));
-        let mut decoded = batch.decode(&self.decoder)?;
-        let rows_max = self.shared.options.batch_rows_max;
-        let count = decoded.rows.num_rows();
-        if count == 0 && decoded.rejects.is_empty() {
-            return Ok(());
-        }
-        let rows = decoded.rows.clone();
-        for start in (0..count.max(1)).step_by(rows_max) {
-            let rows = rows.slice(start, rows_max.min(count - start));
-            let rejects = std::mem::take(&mut decoded.rejects);
-            self.undelivered
-                .push_back((Decoded { rows, rejects }, time));
+        let decoded = batch.decode(&self.decoder)?;
+        if decoded.rows.num_rows() > 0 || !decoded.rejects.is_empty() {
+            self.undelivered = Some((decoded, time));
         }
         Ok(())
     }
@@ -222,13 +243,14 @@ impl WsReader {
         &mut self,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        while let Some((decoded, trigger)) = self.undelivered.front() {
+        if let Some((decoded, trigger)) = &self.undelivered {
             emit(Delivery {
                 decoded: decoded.clone(),
+                batch_rows_max: self.shared.options.batch_rows_max,
                 trigger: *trigger,
                 cursor: None,
             })?;
-            self.undelivered.pop_front();
+            self.undelivered = None;
         }
         Ok(())
     }
