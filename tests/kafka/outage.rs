@@ -45,7 +45,7 @@ fn nothing_is_lost_or_doubled_when_the_broker_is_killed_under_load() {
             half_written.store(start > ROWS / 2, Ordering::Relaxed);
             if start % 20_000 == 0 {
                 assert_eq!(
-                    writer.flush(false, &context).unwrap(),
+                    writer.flush(true, &context).unwrap(),
                     Flushed::Durable(None)
                 );
             }

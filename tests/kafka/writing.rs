@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use omlsp::batch::Sign;
 use omlsp::batch::array::{Int64Array, StringArray};
+use omlsp::batch::datatypes::DataType;
 use omlsp::connector::Flushed;
 use serde_json::{Value, json};
 
 use crate::broker::{available, shared};
-use crate::connect::{batch, context, sink};
+use crate::connect::{Received, batch, context, sink, source};
 use crate::support::registry::Registry;
 use crate::{numbered, rows_of};
 
@@ -45,7 +46,7 @@ fn deletes_are_tombstones_and_updates_are_one_message() {
         writer.write(&batch(rows, *sign), &context).unwrap();
     }
     assert_eq!(
-        writer.flush(false, &context).unwrap(),
+        writer.flush(true, &context).unwrap(),
         Flushed::Durable(None)
     );
     let seen = broker.peer("consume", "tombstones", &["6"], "");
@@ -117,7 +118,7 @@ fn a_message_that_is_too_large_is_rejected_alone() {
         let mut writer = connector.open(&schema, None).unwrap();
         let written = writer
             .write(&batch(&rows, Sign::Insert), &context)
-            .and_then(|()| writer.flush(false, &context));
+            .and_then(|()| writer.flush(true, &context));
         match written {
             Ok(flushed) => {
                 assert_eq!(flushed, Flushed::Durable(None));
@@ -269,6 +270,14 @@ fn tls_and_sasl_are_passed_through() {
         assert_eq!(writer.flush(true, &ctx).unwrap(), Flushed::Durable(None));
     }
     assert_eq!(broker.peer("consume", "secure", &["2"], "").len(), 2);
+    let columns = [("n", "BIGINT", DataType::Int64)];
+    let mut reader = source(&columns, &with("SCRAM-SHA-512", "alice-secret"))
+        .open(None)
+        .unwrap();
+    let mut received = Received::default();
+    received.read(reader.as_mut(), 2, &ctx);
+    received.lines.sort();
+    assert_eq!(received.lines, [r#"{"n":0}"#, r#"{"n":1}"#]);
 
     let (ctx, stop, events) = context();
     let mut writer = sink(&schema, &with("PLAIN", "wrong"))
@@ -283,4 +292,33 @@ fn tls_and_sasl_are_passed_through() {
     assert_eq!(flush.join().unwrap().unwrap_err().to_string(), "stopped");
     let told = events.retries().remove(0);
     assert!(told.contains("uthentication failed"), "{told}");
+}
+
+#[test]
+fn the_broker_is_waited_for_at_the_end_and_when_nothing_more_comes() {
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    broker.peer("topic", "overlapped", &["1"], "");
+    let server = broker.server();
+    // Messages linger so long that none can be acknowledged before the first look.
+    let with = [
+        ("topic", "overlapped"),
+        ("server", server.as_str()),
+        ("properties.linger.ms", "2000"),
+    ];
+    let schema = numbered(0..1).schema();
+    let (context, ..) = context();
+    let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+    let mut write = |n: i64, end: bool| {
+        let rows = batch(&numbered(n..n + 1), Sign::Insert);
+        writer.write(&rows, &context).unwrap();
+        let first = writer.flush(end, &context).unwrap();
+        (first, writer.flush(false, &context).unwrap())
+    };
+    let durable = Flushed::Durable(None);
+    assert_eq!(write(0, false), (Flushed::Pending, durable.clone()));
+    assert_eq!(write(1, true), (durable.clone(), durable));
+    assert_eq!(broker.peer("consume", "overlapped", &["all"], "").len(), 2);
 }
