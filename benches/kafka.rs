@@ -8,6 +8,8 @@
 mod broker;
 #[path = "../tests/kafka/connect.rs"]
 mod connect;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

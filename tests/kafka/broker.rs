@@ -2,6 +2,9 @@
 //!
 //! What cannot be had here skips the test, unless `OMLSP_REQUIRE_KAFKA=1` makes that a failure.
 
+// Benches compile all of this and use a part of it.
+#![allow(dead_code)]
+
 use std::io::{BufRead as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
