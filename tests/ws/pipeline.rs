@@ -120,7 +120,7 @@ fn the_example_follows_the_symbols_of_its_view() {
 
 /// A source that keeps its rows, and is soon tired of silence.
 const TABLE: &str = "CREATE TABLE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/',
-        headers.Authorization = SECRET token, ping_interval = '100ms', idle_timeout = '500ms');
+        headers.Authorization = SECRET token, ping_interval = '100ms', idle_timeout = '1500ms');
     CREATE SECRET token WITH (backend = 'env') AS 'TOKEN';";
 
 /// Plays the scripts one after the other, waits for the row of the last, and returns the gaps of
@@ -168,14 +168,14 @@ fn every_way_to_lose_a_connection_is_a_gap_in_the_log_the_errors_and_the_count()
     let large = format!("{{\"a\":0,\"pad\":\"{}\"}}", "x".repeat(64 << 20));
     let ends = [
         (Step::HangUp, "the server hung up without a close frame"),
-        (Step::Stall, "nothing arrived for 500ms (`idle_timeout`)"),
+        (Step::Stall, "nothing arrived for 1.5s (`idle_timeout`)"),
         (
             Step::Garbage(vec![0xff; 64]),
             "the server broke the protocol: ",
         ),
         (
             Step::Garbage(half_a_frame),
-            "nothing arrived for 500ms (`idle_timeout`)",
+            "nothing arrived for 1.5s (`idle_timeout`)",
         ),
         (
             Step::Close(1008, "too many".to_owned()),
