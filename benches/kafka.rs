@@ -200,6 +200,10 @@ fn bare_consumer(rows: usize, topic: &str) -> Duration {
         .set("bootstrap.servers", shared().server())
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")
+        // As the source has them; with the client's own it waits a second whenever its queue is full.
+        .set("queued.max.messages.kbytes", "32768")
+        .set("queued.min.messages", "1000000")
+        .set("fetch.queue.backoff.ms", "10")
         .create()
         .expect("the settings are valid");
     let mut partitions = TopicPartitionList::new();

@@ -27,6 +27,12 @@ const PRODUCER_QUEUE_KIB: &str = "65536";
 /// Bytes that the consumer fetches ahead.
 const CONSUMER_QUEUE_KIB: &str = "32768";
 
+/// How long the consumer does not fetch once it holds so much; its own second would be the pace of the source.
+const FULL_QUEUE_PAUSE_MS: &str = "10";
+
+/// Messages that the consumer holds at least before it counts as full: the bytes are the bound.
+const QUEUED_MESSAGES_MIN: &str = "1000000";
+
 /// The longest pause between attempts to connect: a broker that is back is found soon.
 const RECONNECT_PAUSE_MAX_MS: &str = "2000";
 
@@ -153,7 +159,9 @@ pub(super) fn consumer_config(options: &SourceOptions) -> ClientConfig {
         .set("enable.partition.eof", "true")
         // A position that the broker no longer has is found out and told, not passed over.
         .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", CONSUMER_QUEUE_KIB);
+        .set("queued.max.messages.kbytes", CONSUMER_QUEUE_KIB)
+        .set("queued.min.messages", QUEUED_MESSAGES_MIN)
+        .set("fetch.queue.backoff.ms", FULL_QUEUE_PAUSE_MS);
     with_properties(config, &options.connection)
 }
 
