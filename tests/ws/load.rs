@@ -10,7 +10,7 @@ use async_tungstenite::tungstenite::{Message, accept};
 use serde_json::json;
 
 use crate::harness::{Run, wait_for};
-use crate::support::ws::{WsServer, text};
+use crate::support::ws::{Step, WsServer, text};
 
 /// More than all buffers on the way hold together.
 const FLOOD: i64 = 400_000;
@@ -253,4 +253,25 @@ fn full_batches_that_are_there_are_committed_together_and_keep_their_size() {
         deliveries.iter().all(|rows| *rows <= 16 * 100),
         "{deliveries:?}"
     );
+}
+
+#[test]
+fn what_was_received_before_a_stop_is_delivered() {
+    let server = WsServer::start();
+    // The answer to the ping says that everything before it was read.
+    let messages = (0..20_000).map(|a| text(format!("{{\"a\":{a}}}")));
+    server.script(
+        "/",
+        vec![messages.chain([Step::Ping(Vec::new())]).collect()],
+    );
+    let mut run = Run::open(&format!("url = '{}/'", server.url()));
+    wait_for("the answer to the ping", || server.pong_count() == 1);
+    assert!(run.rows().is_empty());
+    assert!(run.stop_and_read().is_some());
+    assert!(
+        run.rows().into_iter().eq(0..20_000),
+        "{} rows",
+        run.rows().len()
+    );
+    assert!(run.gaps().is_empty());
 }

@@ -85,22 +85,34 @@ struct OpenGap {
 }
 
 impl Connection {
-    /// Runs until the sender of `stop` is dropped, then closes the connection properly.
+    /// Runs until the sender of `stop` is dropped, then hands over what was received and closes the connection
+    /// properly.
     pub async fn run(self, stop: channel::Receiver<Infallible>) {
         let mut socket = None;
+        let mut frames = Frames::default();
         let connected = async {
             // An error says that the reader is gone, and `stop` with it.
-            if let Ok(never) = self.stay_connected(&mut socket).await {
+            if let Ok(never) = self.stay_connected(&mut socket, &mut frames).await {
                 match never {}
             }
         };
         future::or(dropped(&stop), connected).await;
+        if !frames.is_empty() {
+            // A reader that is gone, or reads no more, wants none of them.
+            let handing_over = self.shared.inbox.send(Item::Frames(frames));
+            within(CLOSE_TIMEOUT, handing_over).await;
+        }
         if let Some(mut socket) = socket {
             close(&mut socket, CloseCode::Normal).await;
         }
     }
 
-    async fn stay_connected(&self, slot: &mut Option<Socket>) -> Result<Infallible, Gone> {
+    /// The socket is left in `slot` and what it brought last in `frames`, wherever this is given up.
+    async fn stay_connected(
+        &self,
+        slot: &mut Option<Socket>,
+        frames: &mut Frames,
+    ) -> Result<Infallible, Gone> {
         let mut attempt: u32 = 0;
         let mut refused = false;
         let mut gap: Option<OpenGap> = None;
@@ -115,7 +127,7 @@ impl Connection {
                     if let Some(gap) = gap.take() {
                         self.report_gap(gap).await?;
                     }
-                    let mut session = Session::new(&self.shared, slot.insert(socket));
+                    let mut session = Session::new(&self.shared, slot.insert(socket), frames);
                     let lost = session.receive().await?;
                     if session.started.elapsed() >= STABLE_AFTER {
                         attempt = 0;
@@ -232,7 +244,8 @@ enum Turn {
 struct Session<'s> {
     shared: &'s Shared,
     socket: &'s mut Socket,
-    frames: Frames,
+    /// Received and not yet handed over.
+    frames: &'s mut Frames,
     messages_max: usize,
     started: Instant,
     last_frame: Instant,
@@ -246,13 +259,13 @@ struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    fn new(shared: &'s Shared, socket: &'s mut Socket) -> Self {
+    fn new(shared: &'s Shared, socket: &'s mut Socket, frames: &'s mut Frames) -> Self {
         let now = Instant::now();
         let next_ping = now + shared.options.ping_interval;
         Self {
             shared,
             socket,
-            frames: Frames::default(),
+            frames,
             messages_max: shared.options.batch_rows_max,
             started: now,
             last_frame: now,
@@ -268,8 +281,10 @@ impl<'s> Session<'s> {
         loop {
             let turn = future::poll_fn(|context| self.poll_turn(context)).await;
             if !self.frames.is_empty() {
-                let frames = std::mem::take(&mut self.frames);
-                let waited = self.shared.inbox.send(Item::Frames(frames)).await?;
+                // They stay where they are while this waits, so that the end of the wait loses none.
+                let waited = self.shared.inbox.room(self.frames.memory()).await?;
+                let frames = std::mem::take(self.frames);
+                self.shared.inbox.push(Item::Frames(frames))?;
                 if waited > Duration::ZERO {
                     // While nobody reads, no frame can be missed.
                     self.last_frame = Instant::now();

@@ -103,7 +103,17 @@ impl Sender {
     /// # Errors
     /// [`Gone`].
     pub async fn send(&self, item: Item) -> Result<Duration, Gone> {
-        let bytes = item.memory();
+        let waited = self.room(item.memory()).await?;
+        self.push(item)?;
+        Ok(waited)
+    }
+
+    /// Waits for room for so many bytes; returns how long it had to. Until the next wait nobody else takes it,
+    /// since all senders are tasks of one thread.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn room(&self, bytes: usize) -> Result<Duration, Gone> {
         let mut waited = Duration::ZERO;
         if !self.gauge.has_room(bytes) {
             let start = Instant::now();
@@ -113,9 +123,17 @@ impl Sender {
             }
             waited = start.elapsed();
         }
-        self.gauge.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.items.send(item).map_err(|_| Gone)?;
         Ok(waited)
+    }
+
+    /// Sends at once, after [`Sender::room`].
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn push(&self, item: Item) -> Result<(), Gone> {
+        let bytes = item.memory();
+        self.gauge.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.items.send(item).map_err(|_| Gone)
     }
 }
 

@@ -38,6 +38,9 @@ const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// a connection gives its server.
 const CLOSE_WAIT: Duration = Duration::from_millis(1500);
 
+/// How long the end waits for a connection before it looks whether there is one left.
+const FINISH_SLICE: Duration = Duration::from_millis(10);
+
 /// An open ws source.
 pub(super) struct WsReader {
     shared: Arc<Shared>,
@@ -256,6 +259,37 @@ impl WsReader {
     }
 }
 
+impl WsReader {
+    /// Ends the connections.
+    fn hang_up(&mut self) {
+        self.connections.clear();
+        self.running.0 = channel::bounded(1).0;
+    }
+
+    /// Ends the connections and delivers everything that was received.
+    fn finish(
+        &mut self,
+        context: &Context,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.hang_up();
+        let end = Instant::now() + CLOSE_WAIT;
+        loop {
+            // Asked before the look into the inbox: whoever has ended has handed over everything.
+            let ended = self.running.1.is_closed() || Instant::now() >= end;
+            while self.collect(Instant::now(), context) {
+                self.decode(context)?;
+                self.deliver(emit)?;
+            }
+            if ended {
+                self.decode(context)?;
+                return self.deliver(emit);
+            }
+            self.collect(Instant::now() + FINISH_SLICE, context);
+        }
+    }
+}
+
 impl SourceReader for WsReader {
     fn read(
         &mut self,
@@ -270,15 +304,15 @@ impl SourceReader for WsReader {
         self.deliver(emit)?;
         let end = Instant::now() + READ_MAX;
         loop {
-            let stopped = context.stop.check();
-            if stopped.is_ok() {
-                self.refresh(context)?;
+            if let Err(stopped) = context.stop.check() {
+                self.finish(context, emit)?;
+                return Err(stopped.into());
             }
-            if stopped.is_err() || self.collect(end, context) {
+            self.refresh(context)?;
+            if self.collect(end, context) {
                 self.decode(context)?;
                 self.deliver(emit)?;
             }
-            stopped?;
             if Instant::now() >= end {
                 return Ok(ReadEnd::Idle);
             }
@@ -289,8 +323,7 @@ impl SourceReader for WsReader {
 impl Drop for WsReader {
     /// Ends the connections, and waits a moment so that their close frames leave before the process does.
     fn drop(&mut self) {
-        self.connections.clear();
-        self.running.0 = channel::bounded(1).0;
+        self.hang_up();
         let late = async {
             Timer::after(CLOSE_WAIT).await;
         };
