@@ -6,6 +6,7 @@
 mod support;
 
 mod run {
+    mod event_time;
     mod life;
     mod lookups;
     mod pipelines;

@@ -67,6 +67,7 @@ impl<'a> Ledger<'a> {
                  CREATE TABLE IF NOT EXISTS omlsp.format (version BIGINT);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.stream (name VARCHAR, head BIGINT, cursor VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.position (consumer VARCHAR, stream VARCHAR, seq BIGINT);\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.watermark (name VARCHAR, time BIGINT);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
                  origin VARCHAR, created BIGINT);\n\
@@ -153,6 +154,33 @@ impl<'a> Ledger<'a> {
             self.session.execute(
                 "INSERT INTO omlsp.position VALUES ($1, $2, $3)",
                 &[&consumer, &stream, &seq],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Returns how far event time has come in a relation, in microseconds; `None` before the first row.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn watermark(&self, name: &str) -> anyhow::Result<Option<i64>> {
+        self.session
+            .number("SELECT time FROM omlsp.watermark WHERE name = $1", &[&name])
+    }
+
+    /// Notes how far event time has come in a relation.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_watermark(&self, name: &str, time: i64) -> anyhow::Result<()> {
+        let changed = self.session.execute(
+            "UPDATE omlsp.watermark SET time = $2 WHERE name = $1",
+            &[&name, &time],
+        )?;
+        if changed == 0 {
+            self.session.execute(
+                "INSERT INTO omlsp.watermark VALUES ($1, $2)",
+                &[&name, &time],
             )?;
         }
         Ok(())
@@ -300,6 +328,7 @@ impl<'a> Ledger<'a> {
             "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.stream WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.position WHERE lower(consumer) = lower($1) OR lower(stream) = lower($1)",
+            "DELETE FROM omlsp.watermark WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.sink WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.secret WHERE lower(name) = lower($1)",
         ] {

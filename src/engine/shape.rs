@@ -155,6 +155,9 @@ impl Check<'_> {
     fn join(&self, join: &Value, scope: &mut Scope) -> Result<usize, Reason> {
         let left = self.table(&join["left"], scope)?;
         let right = self.table(&join["right"], scope)?;
+        if left + right > 1 && join["ref_type"] == "ASOF" {
+            return Err("it has an ASOF join of streams".to_owned());
+        }
         if left + right > 1 {
             return Err("it joins streams".to_owned());
         }

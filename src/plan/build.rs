@@ -8,8 +8,10 @@ use super::bind::{Binder, read_place};
 use super::columns::Types;
 use super::connect::Settings;
 use super::feed::Feed;
+use super::marks;
 use super::node::{LookupPlan, Node, Plan, Work};
 use super::relation;
+use super::times::Lineage;
 use crate::catalog::{Catalog, ERRORS, Entity, Graph, cycle_faults, resolve_secrets};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
@@ -57,6 +59,7 @@ pub(super) fn check_and<T>(
         types: Types::default(),
         queries: HashMap::new(),
         known: HashMap::new(),
+        times: HashMap::new(),
         broken: HashSet::new(),
         faults,
     };
@@ -91,6 +94,8 @@ pub(super) struct ViewInfo {
     pub feed: Feed,
     /// Why it is not linear, if it is not.
     pub linear: Result<(), String>,
+    /// How its columns follow event time.
+    pub lineage: Lineage,
 }
 
 /// What checking one catalog needs and finds; the sibling modules add what they check to it.
@@ -102,6 +107,9 @@ pub(super) struct Builder<'a> {
     /// The parsed query of each entity that has one, by key.
     pub queries: HashMap<String, (SqlText, Query)>,
     pub known: HashMap<String, Known>,
+    /// The columns of event time of each kept relation that has any, by key, with the lower bounds of what is
+    /// still to come in them.
+    pub times: HashMap<String, Vec<(String, Vec<serde_json::Value>)>>,
     /// Entities with faults; what reads them is not checked, it would only repeat them.
     pub broken: HashSet<String>,
     pub faults: Vec<Diagnostic>,
@@ -247,6 +255,10 @@ impl Builder<'_> {
                 if let Work::Source(plan) = &work {
                     self.check_start_query(plan);
                     self.keep(name, plan.stored.clone());
+                    if let Some(watermark) = &plan.ingest.watermark {
+                        let time = (watermark.column.clone(), vec![marks::watermark()]);
+                        self.times.insert(name.key(), vec![time]);
+                    }
                 }
                 Some((columns, work))
             }
@@ -273,34 +285,22 @@ impl Builder<'_> {
                 emit_on_window_close,
                 ..
             } => {
-                self.refuse_emit(*emit_on_window_close);
                 let (query, _) = self.queries.get(&name.key())?.clone();
-                self.materialized(name, &query)
+                self.materialized(name, &query, *emit_on_window_close)
             }
             Definition::Sink {
                 input,
                 options,
                 emit_on_window_close,
-            } => {
-                self.refuse_emit(*emit_on_window_close);
-                self.sink(name, input, options)
-                    .map(|work| (Vec::new(), work))
-            }
+            } => self
+                .sink(name, (input, *emit_on_window_close), options)
+                .map(|work| (Vec::new(), work)),
             Definition::Secret { options, .. } => Some((
                 Vec::new(),
                 Work::Secret {
                     backend: backend_of(options),
                 },
             )),
-        }
-    }
-
-    fn refuse_emit(&mut self, span: Option<Span>) {
-        if let Some(span) = span {
-            self.faults.push(Diagnostic::new(
-                span,
-                "EMIT ON WINDOW CLOSE is not built yet",
-            ));
         }
     }
 

@@ -126,7 +126,12 @@ impl Generated {
         let mut columns: BTreeMap<String, (usize, HashSet<String>)> = BTreeMap::new();
         let mut bound = Vec::new();
         for (index, (name, sql_type, expression)) in generated.iter().enumerate() {
-            match bind_expression(binder, visible, sql_type, expression) {
+            match bind_expression(
+                (binder, visible),
+                "a generated column",
+                sql_type,
+                expression,
+            ) {
                 Ok((text, uses)) => {
                     columns.insert(name.key(), (index, uses));
                     bound.push((name.name.clone(), sql_type.text.clone(), text));
@@ -221,10 +226,51 @@ fn circle_fault(
     }))
 }
 
-/// Binds one expression and returns its text as it runs and the names of columns in it.
-fn bind_expression(
+/// Binds the expression of a watermark over the columns of its relation, and returns it as a TIMESTAMP.
+///
+/// # Errors
+/// The fault, at its place: also where the expression, or the column of the watermark, is no time.
+pub fn bind_watermark(
     binder: &Binder,
     visible: &[(String, String)],
+    watermark: &sql::Watermark,
+) -> Result<String, Box<Diagnostic>> {
+    let sql_type = SqlText::new("TIMESTAMP".to_owned(), watermark.expression.span);
+    let whose = (binder, visible);
+    let (text, _) = bind_expression(whose, "a watermark", &sql_type, &watermark.expression)?;
+    if text != watermark.expression.text {
+        let message = "a watermark follows event time, not the trigger";
+        return Err(Box::new(Diagnostic::new(
+            watermark.expression.span,
+            message,
+        )));
+    }
+    let columns: Vec<String> = (visible.iter())
+        .map(|(name, sql_type)| format!("CAST(NULL AS {sql_type}) AS {}", quote_ident(name)))
+        .collect();
+    let column = quote_ident(&watermark.column.name);
+    let query = format!(
+        "SELECT {column}, ({text}\n) FROM (SELECT {})",
+        columns.join(", ")
+    );
+    let broken =
+        |fault: SqlFault| Box::new(Diagnostic::new(watermark.expression.span, fault.message));
+    let found = binder.session().describe(&query).map_err(broken)?;
+    let places = [watermark.column.span, watermark.expression.span];
+    for ((_, sql_type), place) in found.iter().zip(places) {
+        if !(sql_type.starts_with("TIMESTAMP") || sql_type == "DATE") {
+            let message = format!("the time of a watermark is a TIMESTAMP, not {sql_type}");
+            let help = "make one by a generated column: `ts TIMESTAMP AS (make_timestamp_ms(…))`";
+            return Err(Box::new(Diagnostic::new(place, message).help(help)));
+        }
+    }
+    Ok(format!("CAST(({text}\n) AS TIMESTAMP)"))
+}
+
+/// Binds one expression and returns its text as it runs and the names of columns in it.
+fn bind_expression(
+    (binder, visible): (&Binder, &[(String, String)]),
+    what: &str,
     sql_type: &SqlText,
     expression: &SqlText,
 ) -> Result<(String, HashSet<String>), Box<Diagnostic>> {
@@ -279,7 +325,7 @@ fn bind_expression(
             place_in(expression, start, length)
         });
         Box::new(
-            Diagnostic::new(span, format!("a generated column cannot have {words}"))
+            Diagnostic::new(span, format!("{what} cannot have {words}"))
                 .help("compute it in a VIEW over this relation"),
         )
     })?;
@@ -289,7 +335,7 @@ fn bind_expression(
     Ok((text, uses))
 }
 
-/// What a generated column cannot have, and where it stands in the query that binds it.
+/// What such an expression cannot have, and where it stands in the query that binds it.
 type NotScalar = (String, Option<(usize, usize)>);
 
 fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), NotScalar> {

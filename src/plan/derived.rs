@@ -12,7 +12,7 @@ use super::build::{Builder, Known, ViewInfo};
 use super::feed::{Feed, Input};
 use super::lookup;
 use super::node::{DerivedPlan, Maintenance, Work};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, shape};
 use crate::sql::{Ident, SqlText, quote_ident};
 
@@ -39,7 +39,9 @@ impl Builder<'_> {
             layout: Layout::Passing,
             visible: true,
         };
+        let lineage = info.lineage.clone();
         let plan = self.derived(name, query, info, stored)?;
+        self.keep_times(name, &lineage);
         self.keep(name, plan.stored.clone());
         Some((columns, Work::Derived(plan)))
     }
@@ -48,16 +50,46 @@ impl Builder<'_> {
         &mut self,
         name: &Ident,
         query: &SqlText,
+        emit_on_window_close: Option<Span>,
     ) -> Option<(Vec<(String, String)>, Work)> {
         let columns = self.add_view(name, query)?;
-        let info = self.feed(name, query)?;
-        let stored = Stored {
+        let mut info = self.feed(name, query)?;
+        let mut stored = Stored {
             name: name.name.clone(),
             columns: columns.clone(),
             layout: kept_layout(&info),
             visible: true,
         };
-        let plan = self.derived(name, query, info, stored)?;
+        let lineage = info.lineage.clone();
+        let joined = match info.linear {
+            Err(_) if emit_on_window_close.is_none() => self.interval_join(name, &info),
+            _ => None,
+        };
+        let plan = match (emit_on_window_close, joined) {
+            (None, Some(horizon)) => {
+                stored.layout = Layout::Append;
+                DerivedPlan {
+                    stored,
+                    feed: info.feed,
+                    maintenance: Maintenance::IntervalJoin(horizon),
+                }
+            }
+            (None, None) => self.derived(name, query, info, stored)?,
+            (Some(emit), _) => {
+                let closing = self.closing(name, &mut info, emit)?;
+                stored.layout = Layout::Append;
+                DerivedPlan {
+                    stored,
+                    feed: info.feed,
+                    maintenance: Maintenance::WindowClose(closing),
+                }
+            }
+        };
+        if !matches!(plan.maintenance, Maintenance::IntervalJoin(_))
+            && plan.stored.layout == Layout::Append
+        {
+            self.keep_times(name, &lineage);
+        }
         self.keep(name, plan.stored.clone());
         Some((columns, Work::Derived(plan)))
     }
@@ -156,7 +188,12 @@ impl Builder<'_> {
         if asks {
             self.ask(name, query, tree.as_ref(), &mut feed)?;
         }
-        Some(ViewInfo { feed, linear })
+        let lineage = tree.map(|tree| self.lineage(&tree)).unwrap_or_default();
+        Some(ViewInfo {
+            feed,
+            linear,
+            lineage,
+        })
     }
 
     fn linear(&self, tree: Option<&Value>) -> Result<(), String> {

@@ -56,6 +56,13 @@ pub fn explain_entity(node: &Node) -> String {
 fn maintenance(plan: &DerivedPlan) -> String {
     let mut words = match &plan.maintenance {
         Maintenance::Linear => "maintained from each new batch alone".to_owned(),
+        Maintenance::WindowClose(_) => {
+            "gives each window once, when the watermark passes its end".to_owned()
+        }
+        Maintenance::IntervalJoin(_) => {
+            "joined from each new batch and the rows of the other side that the watermark keeps"
+                .to_owned()
+        }
         Maintenance::Recompute { reason } => {
             format!("recomputed and compared after each batch, because {reason}")
         }

@@ -16,6 +16,10 @@ mod columns;
 mod relation;
 mod derived;
 mod lookup;
+mod marks;
+mod times;
+mod closing;
+mod joining;
 mod sink;
 mod commands;
 
@@ -31,5 +35,6 @@ pub use build::{Checked, check};
 pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};
 pub use node::{
-    DerivedPlan, Ingest, LookupPlan, Maintenance, Node, Plan, SinkPlan, SourcePlan, Work,
+    Closing, DerivedPlan, Horizon, Ingest, LookupPlan, Maintenance, Node, Plan, SinkPlan,
+    SourcePlan, Watermark, Work,
 };

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::feed::Feed;
 use crate::batch::{Column, Schema};
@@ -116,6 +117,18 @@ pub struct Ingest {
     pub columns: Vec<Column>,
     /// Columns that may not be NULL although the engine computes them.
     pub not_null: Vec<String>,
+    pub watermark: Option<Watermark>,
+}
+
+/// How far event time has come in a relation, and which rows are late.
+#[derive(Clone, Debug)]
+pub struct Watermark {
+    /// The column of event time.
+    pub column: String,
+    /// The expression over a row of which the watermark is the largest value, a TIMESTAMP.
+    pub expression: String,
+    /// After so long without rows the relation holds no window open that has other inputs.
+    pub idle_timeout: Option<Duration>,
 }
 
 /// A lookup.
@@ -143,8 +156,36 @@ pub struct DerivedPlan {
 pub enum Maintenance {
     /// The query runs over each new batch alone.
     Linear,
+    /// The query runs over the rows of the windows that the watermark closes, once each.
+    WindowClose(Closing),
+    /// New rows of either input meet those of the other that the watermark still lets them meet.
+    IntervalJoin(Horizon),
     /// The query runs over everything and the difference is applied; with the reason.
     Recompute { reason: String },
+}
+
+/// How the windows of a view close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The columns of the feed's query by which a row's window is known. The window is closed once one of them is
+    /// below its floor.
+    pub columns: Vec<String>,
+    pub horizon: Horizon,
+}
+
+/// What the watermark says of the rows of a view's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Gives, for the watermark in microseconds as `$1`, the floor of each column that closes, then for each input
+    /// of the feed the time before which its rows are no longer needed; all in microseconds, as VARCHAR.
+    pub bounds_sql: String,
+    /// How many floors there are.
+    pub floors: usize,
+    /// The columns of event time of the inputs, in their order.
+    pub times: Vec<String>,
+    /// Queries for the earliest start of an open session, run over all rows that are kept, with the watermark as
+    /// the parameter after the ranges of the inputs: the number of the input, and the query.
+    pub sessions: Vec<(usize, String)>,
 }
 
 /// A sink.

@@ -1,11 +1,12 @@
 //! TABLE, SOURCE and lookup: column list and connector together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bind::Binder;
-use super::columns::{Generated, Types, declared};
+use super::columns::{Generated, Types, bind_watermark, declared};
 use super::connect::{Role, Settings, connector_of};
-use super::node::{Ingest, LookupPlan, SourcePlan, Work};
+use super::node::{Ingest, LookupPlan, SourcePlan, Watermark, Work};
 use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
 use crate::connector::{Declared, Included};
@@ -48,7 +49,6 @@ pub fn source(
     (name, kind, relation): (&Ident, EntityKind, &Relation),
     faults: &mut Vec<Diagnostic>,
 ) -> Option<Work> {
-    refuse_unbuilt(relation, faults);
     let key = relation.primary_key.as_ref();
     if let (EntityKind::Source, Some(key)) = (kind, key) {
         faults.push(
@@ -58,6 +58,7 @@ pub fn source(
     }
     let before = faults.len();
     let bound = bind((binder, types), name, relation, faults);
+    let columns_sound = faults.len() == before;
     let (mut options, connector) = connector_of(settings, &relation.options, Role::Source, faults)?;
     if let (false, Some(include)) = (connector.includes, relation.includes.first()) {
         faults.push(no_message(include, connector.name));
@@ -65,17 +66,20 @@ pub fn source(
     let make = connector.source?;
     let made = make(&mut options, &bound.declared);
     refuse_only_generated(relation, &mut options);
+    let idle_timeout = idle_timeout(relation, &mut options);
     faults.extend(options.finish());
+    let watermark = (relation.watermark.as_ref())
+        .filter(|_| columns_sound)
+        .and_then(|declared| watermark(binder, declared, &bound, faults));
     let connector = made.filter(|_| faults.len() == before)?;
-    let layout = match (kind, key) {
-        (_, Some(_)) => Layout::Changing,
-        (EntityKind::Source, None) => Layout::Passing,
-        (_, None) => Layout::Append,
-    };
     let stored = Stored {
         name: name.name.clone(),
         columns: bound.visible.clone(),
-        layout,
+        layout: match (kind, key) {
+            (_, Some(_)) => Layout::Changing,
+            (EntityKind::Source, None) => Layout::Passing,
+            (_, None) => Layout::Append,
+        },
         visible: true,
     };
     let not_null = (relation.columns.iter())
@@ -93,6 +97,11 @@ pub fn source(
             rows_sql: format!("SELECT {} FROM ({rows})", stored.column_list()),
             columns,
             not_null,
+            watermark: watermark.map(|(column, expression)| Watermark {
+                column,
+                expression,
+                idle_timeout,
+            }),
         },
         key: key.map(|key| {
             key.columns
@@ -112,7 +121,6 @@ pub fn lookup(
     (name, relation): (&Ident, &Relation),
     faults: &mut Vec<Diagnostic>,
 ) -> Option<Work> {
-    refuse_unbuilt(relation, faults);
     if let Some(key) = &relation.primary_key {
         faults.push(Diagnostic::new(
             key.span,
@@ -292,11 +300,36 @@ fn base_sql(columns: &[Column]) -> String {
     )
 }
 
-fn refuse_unbuilt(relation: &Relation, faults: &mut Vec<Diagnostic>) {
-    if let Some(watermark) = &relation.watermark {
-        faults.push(Diagnostic::new(
-            watermark.column.span,
-            "watermarks are not built yet",
-        ));
+/// Takes the option that only a relation with a watermark has.
+fn idle_timeout(relation: &Relation, options: &mut Options<'_>) -> Option<Duration> {
+    const KEY: &str = "watermark.idle_timeout";
+    match (&relation.watermark, options.key_span(KEY)) {
+        (None, None) => None,
+        (Some(_), _) => options.duration(KEY),
+        (None, Some(place)) => {
+            let fault = Diagnostic::new(place, format!("`{KEY}` without a watermark"));
+            options.fault(
+                fault.help("add `WATERMARK FOR ts AS ts - INTERVAL '5' SECOND` to the column list"),
+            );
+            options.duration(KEY)
+        }
+    }
+}
+
+/// Binds the watermark: its column, as declared, and its expression.
+fn watermark(
+    binder: &Binder,
+    watermark: &crate::sql::Watermark,
+    bound: &Bound,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<(String, String)> {
+    let (column, _) = (bound.visible.iter())
+        .find(|(name, _)| name.eq_ignore_ascii_case(&watermark.column.name))?;
+    match bind_watermark(binder, &bound.visible, watermark) {
+        Ok(expression) => Some((column.clone(), expression)),
+        Err(fault) => {
+            faults.push(*fault);
+            None
+        }
     }
 }

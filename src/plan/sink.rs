@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::build::Builder;
 use super::connect::{Role, connector_of};
 use super::derived::{feed_of, kept_layout};
-use super::node::{SinkPlan, Work};
+use super::node::{DerivedPlan, Maintenance, SinkPlan, Work};
 use crate::batch::Schema;
 use crate::connector::{Changes, SinkConnector};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored};
 use crate::sql::{Ident, OptionList, SinkInput, SqlText, quote_ident};
 
@@ -16,7 +16,7 @@ impl Builder<'_> {
     pub(super) fn sink(
         &mut self,
         name: &Ident,
-        input: &SinkInput,
+        (input, emit_on_window_close): (&SinkInput, Option<Span>),
         list: &OptionList,
     ) -> Option<Work> {
         let query = self.sink_query(name, input)?;
@@ -27,17 +27,35 @@ impl Builder<'_> {
                 return None;
             }
         };
-        let info = self.feed(name, &query)?;
+        let mut info = self.feed(name, &query)?;
+        let by_time = match emit_on_window_close {
+            Some(emit) => Some(Maintenance::WindowClose(
+                self.closing(name, &mut info, emit)?,
+            )),
+            None if info.linear.is_err() => {
+                let horizon = self.interval_join(name, &info);
+                horizon.map(Maintenance::IntervalJoin)
+            }
+            None => None,
+        };
         let schema = self.sink_schema(&query, &columns)?;
         let (connector, snapshot) = self.sink_connector(list, &schema)?;
-        let changing = info.linear.is_err() || kept_layout(&info) == Layout::Changing;
+        let changing =
+            by_time.is_none() && (info.linear.is_err() || kept_layout(&info) == Layout::Changing);
         if let (true, Changes::Refused { advice }) = (changing, connector.changes()) {
             let message = "this sink takes rows that only come, but those of its relation change";
             self.faults
                 .push(Diagnostic::new(name.span, message).help(advice));
             return None;
         }
-        let (feed, result) = if info.linear.is_ok() && info.feed.lookups.is_empty() {
+        let (feed, result) = if let Some(maintenance) = by_time {
+            let result = DerivedPlan {
+                stored: result_of(name, columns, Layout::Passing),
+                feed: info.feed,
+                maintenance,
+            };
+            (feed_of(result.stored.clone()), Some(result))
+        } else if info.linear.is_ok() && info.feed.lookups.is_empty() {
             (info.feed, None)
         } else {
             let layout = if info.linear.is_ok() {
@@ -45,12 +63,7 @@ impl Builder<'_> {
             } else {
                 Layout::Changing
             };
-            let stored = Stored {
-                name: format!("{} result", name.name),
-                columns,
-                layout,
-                visible: false,
-            };
+            let stored = result_of(name, columns, layout);
             let result = self.derived(name, &query, info, stored.clone())?;
             (feed_of(stored), Some(result))
         };
@@ -122,5 +135,15 @@ impl Builder<'_> {
                 None
             }
         }
+    }
+}
+
+/// Returns the hidden relation behind a sink.
+fn result_of(name: &Ident, columns: Vec<(String, String)>, layout: Layout) -> Stored {
+    Stored {
+        name: format!("{} result", name.name),
+        columns,
+        layout,
+        visible: false,
     }
 }

@@ -14,6 +14,7 @@ use super::sink::Sink;
 use super::status::State;
 use super::step::{Progress, Step};
 use super::stream::Stream;
+use super::timed::{Timed, is_timed};
 use crate::connector::{Event, Stop, Stopped};
 use crate::plan::Node;
 
@@ -91,6 +92,7 @@ impl Consumer {
                         continue;
                     }
                     if ended {
+                        self.pass_end_on();
                         break true;
                     }
                     ended = self.wait().await;
@@ -119,6 +121,15 @@ impl Consumer {
         }
         status.set_state(if ok { State::Finished } else { State::Failed });
         ok
+    }
+
+    /// A relation all of whose inputs have ended for good has too.
+    fn pass_end_on(&self) {
+        if let Some(stream) = &self.stream
+            && self.inputs.iter().all(|input| input.is_ended())
+        {
+            stream.end();
+        }
     }
 
     fn stage(&self) -> &'static str {
@@ -192,6 +203,9 @@ fn open(
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Step>> {
     match (part, stream) {
+        (Part::Relation, Some(stream)) if is_timed(node) => {
+            Ok(Box::new(Timed::new(shared, node, &stream, inputs)?))
+        }
         (Part::Relation, Some(stream)) => {
             Ok(Box::new(Derived::new(shared, node, &stream, inputs, stop)?))
         }

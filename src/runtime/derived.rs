@@ -8,6 +8,7 @@ use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
 use super::stream::{BatchNote, Stream};
+use super::tide;
 use crate::connector::Stop;
 use crate::engine::{Layout, Ledger, Param, Session, Stamp, apply_changes, replace_all};
 use crate::plan::{DerivedPlan, Maintenance, Node, Work};
@@ -69,6 +70,7 @@ impl Derived {
             1
         };
         let Some(piece) = self.reading.next_piece(&self.session, batches_max)? else {
+            self.pass_watermark_on();
             return Ok(Progress::Idle);
         };
         self.asker.ask(&self.session, &piece)?;
@@ -83,7 +85,18 @@ impl Derived {
         })?;
         self.reading.take(&piece);
         self.committed(changed, piece.row_count(), stamp);
+        self.pass_watermark_on();
         Ok(Progress::More)
+    }
+
+    /// Lets the readers know how far event time has come in what has been taken. It is not kept: after a restart
+    /// it follows from the inputs again.
+    fn pass_watermark_on(&self) {
+        let inputs = self.reading.inputs.iter().map(|input| &input.stream);
+        let watermark = tide::watermark(inputs.zip(self.reading.positions()));
+        if watermark != tide::UNKNOWN {
+            self.stream.set_watermark(self.stream.head(), watermark);
+        }
     }
 
     fn stamp(&self, piece: &Piece) -> Stamp {
@@ -212,6 +225,9 @@ impl Step for Derived {
         }
         match self.plan().maintenance {
             Maintenance::Recompute { .. } => self.recompute(),
+            Maintenance::WindowClose(_) | Maintenance::IntervalJoin(_) => {
+                unreachable!("such a relation has a step of its own")
+            }
             // Its first rows are the content of its input, for which there is no log.
             Maintenance::Linear if self.reading.needs_content() => self.recompute(),
             Maintenance::Linear => self.linear(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::lateness::Lateness;
 use super::shared::Shared;
 use super::stream::{BatchNote, Stream};
 use crate::batch::RecordBatch;
@@ -30,6 +31,16 @@ pub struct Ingest {
     key: Option<Vec<String>>,
     not_null: Vec<String>,
     on_error: OnError,
+    lateness: Option<Lateness>,
+}
+
+/// What a transaction wrote.
+struct Written {
+    /// Each batch, with the watermark after it.
+    notes: Vec<(BatchNote, Option<i64>)>,
+    /// Rows that came, late ones included.
+    rows: u64,
+    late: u64,
 }
 
 impl Ingest {
@@ -41,13 +52,24 @@ impl Ingest {
         plan: &SourcePlan,
         stream: &Arc<Stream>,
     ) -> anyhow::Result<Self> {
+        let session = shared.database.session()?;
+        let rows_sql = &plan.ingest.rows_sql;
+        let watermark = plan.ingest.watermark.as_ref();
+        let lateness = watermark
+            .map(|watermark| Lateness::new(&session, &plan.stored, watermark, rows_sql))
+            .transpose()?;
+        let in_time = lateness
+            .as_ref()
+            .map(|lateness| lateness.in_time_sql(rows_sql));
+        let in_time = in_time.as_ref().unwrap_or(rows_sql);
         Ok(Self {
             shared: Arc::clone(shared),
-            session: shared.database.session()?,
             name: name.to_owned(),
             stream: Arc::clone(stream),
-            rows_sql: plan.ingest.rows_sql.clone(),
-            append_sql: plan.stored.append_sql(&plan.ingest.rows_sql, 3, 2),
+            append_sql: plan.stored.append_sql(in_time, 3, 2),
+            rows_sql: rows_sql.clone(),
+            session,
+            lateness,
             key: plan.key.clone(),
             not_null: plan.ingest.not_null.clone(),
             on_error: plan.connector.on_error(),
@@ -97,8 +119,8 @@ impl Ingest {
         let mut rejects: Vec<Reject> = decoded.rejects.clone();
         let rows = decoded.rows.clone();
         match self.write(&rows, &rejects, delivery) {
-            Ok(count) => {
-                self.committed(count, rejects.len());
+            Ok(written) => {
+                self.committed(&written, rejects.len());
                 Ok(())
             }
             Err(error)
@@ -113,40 +135,58 @@ impl Ingest {
                 {
                     return Err(RowsRefused(reject.message.clone()).into());
                 }
-                let count = self.write(&kept, &rejects, delivery)?;
-                self.committed(count, rejects.len());
+                let written = self.write(&kept, &rejects, delivery)?;
+                self.committed(&written, rejects.len());
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    fn committed(&self, rows: u64, rejects: usize) {
+    fn committed(&mut self, written: &Written, rejects: usize) {
         let status = self.shared.board.status(&self.name);
         let rejects = u64::try_from(rejects).unwrap_or(u64::MAX);
-        status.rows_in.fetch_add(rows + rejects, Ordering::Relaxed);
-        status.rows_out.fetch_add(rows, Ordering::Relaxed);
-        status.rejected.fetch_add(rejects, Ordering::Relaxed);
+        status
+            .rows_in
+            .fetch_add(written.rows + rejects, Ordering::Relaxed);
+        status
+            .rows_out
+            .fetch_add(written.rows - written.late, Ordering::Relaxed);
+        status
+            .rejected
+            .fetch_add(rejects + written.late, Ordering::Relaxed);
         if rejects > 0 {
             self.shared.note_rejects(&self.name, rejects);
         }
+        if let Some(lateness) = &mut self.lateness {
+            let last = written.notes.last();
+            lateness.committed(last.and_then(|(_, watermark)| *watermark), written.late);
+        }
+        for (note, watermark) in &written.notes {
+            self.stream.advance(*note);
+            if let Some(watermark) = watermark {
+                self.stream.set_watermark(note.seq, *watermark);
+            }
+        }
     }
 
-    /// Writes rows, rejects and cursor in one transaction; returns the number of rows that came.
+    /// Writes rows, rejects and cursor in one transaction.
     fn write(
         &self,
         rows: &RecordBatch,
         rejects: &[Reject],
         delivery: &Delivery,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Written> {
         let trigger_us = delivery.trigger.timestamp_micros();
         let mut head = self.stream.head();
-        let notes = self.session.transaction(|session| {
+        let mut watermark = self.lateness.as_ref().map(Lateness::watermark);
+        self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             if self.on_error == OnError::DeadLetter {
                 ledger.record_errors(&self.records(rejects))?;
             }
             let mut notes = Vec::new();
+            let mut late_count = 0;
             for start in (0..rows.num_rows()).step_by(delivery.batch_rows_max.max(1)) {
                 let count = delivery.batch_rows_max.min(rows.num_rows() - start);
                 let batch = rows.slice(start, count);
@@ -154,39 +194,87 @@ impl Ingest {
                     seq: head + 1,
                     trigger_us,
                 };
-                let changed = self.append(session, &batch, stamp)?;
+                let (changed, late) = self.append(session, &batch, (stamp, watermark))?;
                 if changed > 0 {
                     self.check_not_null(session, stamp.seq)?;
                     head = stamp.seq;
-                    notes.push(BatchNote {
+                    watermark = self.rise(session, stamp.seq, watermark)?;
+                    let note = BatchNote {
                         seq: head,
                         rows: u64::try_from(changed)?,
                         trigger_us,
-                    });
+                    };
+                    notes.push((note, watermark));
+                }
+                late_count += u64::try_from(late.len())?;
+                if self.on_error != OnError::Skip {
+                    ledger.record_errors(&self.late_records(&late))?;
                 }
             }
             if !notes.is_empty() || delivery.cursor.is_some() {
                 ledger.advance(&self.name, head, delivery.cursor.as_deref())?;
             }
-            Ok(notes)
-        })?;
-        for note in notes {
-            self.stream.advance(note);
-        }
-        Ok(u64::try_from(rows.num_rows())?)
+            Ok(Written {
+                notes,
+                rows: u64::try_from(rows.num_rows())?,
+                late: late_count,
+            })
+        })
     }
 
-    /// Writes the rows of one batch; returns how many changed.
-    fn append(&self, session: &Session, rows: &RecordBatch, stamp: Stamp) -> anyhow::Result<usize> {
-        let number = i64::try_from(stamp.seq)?;
-        let params: [&dyn Param; 2] = [&stamp.trigger_us, &number];
-        let Some(key) = &self.key else {
-            return session.execute_over(&self.append_sql, rows, &params);
+    /// Returns the watermark after a batch.
+    fn rise(
+        &self,
+        session: &Session,
+        seq: u64,
+        before: Option<i64>,
+    ) -> anyhow::Result<Option<i64>> {
+        let of_batch = self.key.is_none().then_some(seq);
+        let lateness = self.lateness.as_ref().zip(before);
+        let after = lateness.map(|(lateness, before)| lateness.advance(session, of_batch, before));
+        after.transpose()
+    }
+
+    /// Writes the rows of one batch that are in time; returns how many rows changed, and those that are late.
+    fn append(
+        &self,
+        session: &Session,
+        rows: &RecordBatch,
+        (stamp, watermark): (Stamp, Option<i64>),
+    ) -> anyhow::Result<(usize, Vec<String>)> {
+        let (number, trigger_us) = (i64::try_from(stamp.seq)?, stamp.trigger_us);
+        let mut params: Vec<&dyn Param> = vec![&trigger_us, &number];
+        let lateness = self.lateness.as_ref().zip(watermark);
+        if let Some(key) = &self.key {
+            let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
+            session.execute_over(&sql, rows, &params[..1])?;
+            let late =
+                lateness.map(|(lateness, watermark)| lateness.take_from_next(session, watermark));
+            let late = late.transpose()?.unwrap_or_default();
+            let change = upsert(session, &self.stream.stored, key, stamp)?;
+            return Ok((change.deleted + change.inserted, late));
+        }
+        params.extend(watermark.iter().map(|watermark| watermark as &dyn Param));
+        let changed = session.execute_over(&self.append_sql, rows, &params)?;
+        let late = match lateness {
+            Some((lateness, watermark)) if changed < rows.num_rows() => {
+                lateness.late_rows(session, rows, (trigger_us, watermark))?
+            }
+            _ => Vec::new(),
         };
-        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
-        session.execute_over(&sql, rows, &params[..1])?;
-        let change = upsert(session, &self.stream.stored, key, stamp)?;
-        Ok(change.deleted + change.inserted)
+        Ok((changed, late))
+    }
+
+    fn late_records(&self, late: &[String]) -> Vec<ErrorRecord> {
+        let now = self.shared.now();
+        let record = |row: &String| ErrorRecord {
+            time: now,
+            entity: self.name.clone(),
+            stage: "late",
+            message: "the row is earlier than the watermark".to_owned(),
+            payload: Some(self.shared.mask(row)),
+        };
+        late.iter().map(record).collect()
     }
 
     /// Refuses NULL in columns that the engine computes and the user declared NOT NULL.

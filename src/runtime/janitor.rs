@@ -1,7 +1,8 @@
-//! Gives back what nobody needs any more: consumed batches, old errors.
+//! Gives back what nobody needs any more: consumed batches, old errors. Sees on its rounds which sources are
+//! idle.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::door::{Door, Kind};
 use super::shared::Shared;
@@ -21,6 +22,7 @@ pub async fn run(shared: Arc<Shared>, door: Door, streams: impl Fn() -> Vec<Arc<
         smol::Timer::after(INTERVAL).await;
         round = round.wrapping_add(1);
         let (shared, streams) = (Arc::clone(&shared), streams());
+        look_idle(&streams);
         let errors = round.is_multiple_of(ERRORS_EVERY);
         let work = move || {
             if let Err(error) = trim(&shared, &streams) {
@@ -33,6 +35,15 @@ pub async fn run(shared: Arc<Shared>, door: Door, streams: impl Fn() -> Vec<Arc<
         if let Err(error) = door.run(Kind::Engine, work).await {
             tracing::warn!("cannot delete what has been consumed: {error:#}");
         }
+    }
+}
+
+/// Finds the sources that have become idle. What they held back may be anywhere below them.
+fn look_idle(streams: &[Arc<Stream>]) {
+    let now = Instant::now();
+    let turned = streams.iter().filter(|stream| stream.look_idle(now));
+    if turned.count() > 0 {
+        streams.iter().for_each(|stream| stream.ring());
     }
 }
 

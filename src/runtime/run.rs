@@ -11,7 +11,7 @@ use super::crew::{Crew, Role};
 use super::door::Door;
 use super::shared::Shared;
 use super::source::SourceNode;
-use super::stream::{Stream, inbox};
+use super::stream::{Keeps, Stream, inbox};
 use super::{janitor, state};
 use crate::connector::Cadence;
 use crate::engine::{Layout, Ledger, Session};
@@ -84,6 +84,9 @@ impl Runtime {
         for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {
             let head = ledger.stream(&stored.name)?.head;
             let stream = Arc::new(Stream::new(stored.clone(), head));
+            if let Some(watermark) = ledger.watermark(&stored.name)? {
+                stream.set_watermark(head, watermark);
+            }
             self.lock_streams().insert(stored.name.clone(), stream);
         }
         Ok(())
@@ -150,30 +153,37 @@ impl Runtime {
         part: Part,
     ) -> anyhow::Result<()> {
         let (bell, inbox) = inbox();
-        let (name, feed, keeps_all, stream) = match (part, &node.work) {
-            (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, false, None),
+        let (name, feed, keeps, stream) = match (part, &node.work) {
+            (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, Keeps::Nothing, None),
             _ => {
                 let plan = node
                     .derived()
                     .expect("a relation's node is made of its plan");
-                let keeps_all = matches!(plan.maintenance, Maintenance::Recompute { .. });
+                let keeps = match plan.maintenance {
+                    Maintenance::Linear => Keeps::Nothing,
+                    // The first two until they have looked which rows they need.
+                    Maintenance::WindowClose(_)
+                    | Maintenance::IntervalJoin(_)
+                    | Maintenance::Recompute { .. } => Keeps::All,
+                };
                 let stream = self.stream(&plan.stored.name);
-                (
-                    plan.stored.name.clone(),
-                    &plan.feed,
-                    keeps_all,
-                    Some(stream),
-                )
+                (plan.stored.name.clone(), &plan.feed, keeps, Some(stream))
             }
         };
         let inputs = self.inputs(feed);
+        if let Some(stream) = &stream {
+            stream.set_upstream(inputs.clone());
+        }
         for input in &inputs {
             let position = Ledger::new(session)
                 .position(&name, &input.stored.name)?
                 .unwrap_or(0);
             let pending = pending_rows(session, input, position)?;
-            let keeps_all = keeps_all && input.stored.layout == Layout::Passing;
-            input.add_reader(&name, position, pending, keeps_all);
+            let keeps = match keeps {
+                Keeps::All if input.stored.layout == Layout::Passing => Keeps::All,
+                _ => Keeps::Nothing,
+            };
+            input.add_reader(&name, position, pending, keeps);
             input.subscribe(bell.clone());
         }
         let consumer = |leash| Consumer {
@@ -220,6 +230,10 @@ impl Runtime {
             leash,
             once: self.options.once,
         };
+        let watermark = plan.ingest.watermark.as_ref();
+        let idle_timeout = watermark.and_then(|watermark| watermark.idle_timeout);
+        self.stream(&plan.stored.name)
+            .set_idle_timeout(idle_timeout);
         let role = (node.name.as_str(), Role::Source);
         self.crew
             .hire(&self.executor, role, |leash| source(leash).run());

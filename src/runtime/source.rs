@@ -85,6 +85,7 @@ impl SourceNode {
                 break;
             }
             if let Ok(ReadEnd::Finished) = read {
+                self.stream.end();
                 status.set_state(State::Finished);
                 break;
             }
@@ -168,6 +169,7 @@ impl SourceNode {
         while !self.leash.stop.is_stopped() {
             match self.read(self.shared.now(), &mut open).await {
                 Ok(ReadEnd::Finished) => {
+                    self.stream.end();
                     status.set_state(State::Finished);
                     return true;
                 }

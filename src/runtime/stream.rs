@@ -5,11 +5,13 @@
 //! is the same as reading at all.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender, TrySendError};
 
+use super::tide::Tide;
 use crate::engine::{Layout, Stored};
 
 /// The rows a consumer that works may be behind before the source waits for it: enough to let it work in
@@ -38,8 +40,28 @@ struct Reader {
     /// Rows taken since the start, counted so that the difference to the stream's is what it lacks.
     rows: i64,
     failing: bool,
-    /// A reader that needs all rows again and again keeps them from being deleted.
-    keeps_all: bool,
+    keeps: Keeps,
+}
+
+/// What a reader still needs of the batches it has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    Nothing,
+    /// Those after this number: rows of windows that are open.
+    After(u64),
+    /// All of them, again and again.
+    All,
+}
+
+impl Reader {
+    /// Returns the number up to which it needs nothing any more; `None` if it needs everything.
+    fn done(&self) -> Option<u64> {
+        match self.keeps {
+            Keeps::Nothing => Some(self.seq),
+            Keeps::After(seq) => Some(seq.min(self.seq)),
+            Keeps::All => None,
+        }
+    }
 }
 
 /// A numbered sequence of batches with its readers.
@@ -68,6 +90,7 @@ struct Shared {
     /// Rows of all batches since the start.
     rows: i64,
     trimmed: u64,
+    tide: Tide,
     /// No more batches come.
     closed: bool,
     /// Its tables are gone, or about to go.
@@ -104,10 +127,63 @@ impl Stream {
         if shared.recent.len() > RECENT_BATCHES_MAX {
             shared.recent.pop_front();
         }
-        // A full pipe is as good as a message: its reader will look at the head anyway.
-        shared
-            .doorbells
-            .retain(|bell| !matches!(bell.try_send(()), Err(TrySendError::Closed(()))));
+        shared.tide.wake();
+        shared.ring();
+    }
+
+    /// Notes the watermark after the batch `seq`, and wakes the readers if it moved.
+    pub fn set_watermark(&self, seq: u64, watermark: i64) {
+        let mut shared = self.shared();
+        if shared.tide.rise(seq, watermark) {
+            shared.ring();
+        }
+    }
+
+    /// Returns the watermark after the batch `seq`, in microseconds; [`super::tide::UNKNOWN`] before any.
+    pub fn watermark_at(&self, seq: u64) -> i64 {
+        self.shared().tide.at(seq)
+    }
+
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) {
+        self.shared().tide.set_idle_timeout(timeout);
+    }
+
+    /// Notes the streams that this one is made of.
+    pub fn set_upstream(&self, upstream: Vec<Arc<Self>>) {
+        self.shared().tide.set_upstream(upstream);
+    }
+
+    /// Notes that the source has ended for good, as opposed to being stopped.
+    pub fn end(&self) {
+        let mut shared = self.shared();
+        shared.tide.end();
+        shared.ring();
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.shared().tide.is_ended()
+    }
+
+    /// Notes whether no rows have come for the timeout; returns true if that is new.
+    pub fn look_idle(&self, now: Instant) -> bool {
+        self.shared().tide.look(now)
+    }
+
+    /// Says whether nothing has come for the timeout of the source, or of each source under a relation.
+    pub fn is_idle(&self) -> bool {
+        let upstream = {
+            let shared = self.shared();
+            if shared.tide.upstream().is_empty() {
+                return shared.tide.is_idle();
+            }
+            shared.tide.upstream().to_vec()
+        };
+        upstream.iter().all(|stream| stream.is_idle())
+    }
+
+    /// Wakes the readers: something other than a batch is new.
+    pub fn ring(&self) {
+        self.shared().ring();
     }
 
     /// Adds a pipe that is rung at each batch, and closed when the stream ends.
@@ -136,13 +212,13 @@ impl Stream {
     }
 
     /// Adds a reader at its committed position, `pending` rows behind.
-    pub fn add_reader(&self, name: &str, seq: u64, pending: u64, keeps_all: bool) {
+    pub fn add_reader(&self, name: &str, seq: u64, pending: u64, keeps: Keeps) {
         let mut shared = self.shared();
         let reader = Reader {
             seq,
             rows: shared.rows - i64::try_from(pending).unwrap_or(i64::MAX),
             failing: false,
-            keeps_all,
+            keeps,
         };
         shared.readers.insert(name.to_owned(), reader);
     }
@@ -165,6 +241,13 @@ impl Stream {
             reader.seq = seq;
             reader.rows = known.unwrap_or(counted);
             reader.failing = false;
+        }
+    }
+
+    /// Notes what a reader still needs of what it has taken.
+    pub fn reader_keeps(&self, name: &str, keeps: Keeps) {
+        if let Some(reader) = self.shared().readers.get_mut(name) {
+            reader.keeps = keeps;
         }
     }
 
@@ -193,7 +276,8 @@ impl Stream {
             } else {
                 BACKLOG_ROWS_MAX
             };
-            u64::try_from(shared.rows - reader.rows).unwrap_or(0) > bound && !reader.keeps_all
+            u64::try_from(shared.rows - reader.rows).unwrap_or(0) > bound
+                && reader.keeps != Keeps::All
         })?;
         Some(name.clone())
     }
@@ -242,15 +326,10 @@ impl Stream {
     pub fn trimmable(&self, keep_latest: bool) -> Option<u64> {
         let head = self.head();
         let mut shared = self.shared();
-        if shared.readers.values().any(|reader| reader.keeps_all) {
-            return None;
+        let mut taken = head;
+        for reader in shared.readers.values() {
+            taken = taken.min(reader.done()?);
         }
-        let taken = shared
-            .readers
-            .values()
-            .map(|reader| reader.seq)
-            .min()
-            .unwrap_or(head);
         let first_known = shared.recent.front().map_or(head, |first| first.note.seq);
         let onlookers = shared.onlookers.values();
         let seen = onlookers.filter(|seen| **seen + 1 >= first_known).min();
@@ -268,6 +347,12 @@ impl Stream {
 }
 
 impl Shared {
+    /// A full pipe is as good as a message: its reader will look at the head anyway.
+    fn ring(&mut self) {
+        self.doorbells
+            .retain(|bell| !matches!(bell.try_send(()), Err(TrySendError::Closed(()))));
+    }
+
     /// Returns the rows of the batches up to `seq` since the start, if memory reaches back that far.
     fn rows_up_to(&self, seq: u64) -> Option<i64> {
         let after = self.recent.partition_point(|recent| recent.note.seq <= seq);

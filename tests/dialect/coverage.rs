@@ -66,6 +66,7 @@ const OPTIONS: &[&str] = &[
     "key",
     "path",
     "snapshot",
+    "watermark.idle_timeout",
     "rows",
     "rows_per_second",
     "backend",
