@@ -108,7 +108,8 @@ pub struct Included {
 pub enum Cadence {
     /// At each instant of a schedule.
     Scheduled(Schedule),
-    /// Again as soon as the last call returned; the reader itself waits for data, a second at most.
+    /// Again as soon as the last call returned; the reader itself waits for data, a second at most. After the
+    /// signal to stop it is called once more, to deliver what it has received.
     Continuous,
 }
 

@@ -187,6 +187,10 @@ impl SourceNode {
                 }
             }
         }
+        // A reader may hold what it has received: it sees the signal now, and delivers that.
+        if self.leash.stop.is_stopped() && open.is_some() {
+            ok &= self.read(self.shared.now(), &mut open).await.is_ok();
+        }
         if !ok {
             status.set_state(State::Failed);
         }

@@ -369,3 +369,34 @@ fn a_stalled_consumer_stalls_the_server_and_nothing_is_dropped() {
     );
     assert!(!output.stderr.contains("gap"), "{}", output.stderr);
 }
+
+#[test]
+fn what_was_received_before_an_interrupt_is_in_the_file() {
+    const MESSAGES: usize = 200_000;
+    let (project, server) = (Project::new(), WsServer::start());
+    server.on("/", |connection| {
+        let pad = "x".repeat(180);
+        for a in 0..MESSAGES {
+            connection.write(Message::text(format!("{{\"a\":{a},\"pad\":\"{pad}\"}}")))?;
+        }
+        // The answer says that everything before it was read.
+        connection.send(Message::Ping(Vec::new().into()))?;
+        connection.serve()
+    });
+    let pipeline = "CREATE SOURCE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/');
+        CREATE SINK kept FROM pushed WITH (connector = 'file', path = 'kept.json');";
+    let mut running = run(&project, &server, pipeline).spawn();
+    running.wait_until(|_| server.pong_count() == 1, "the answer to the ping");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    let kept = project.read("kept-000001.json").unwrap_or_default();
+    let complete = kept
+        .lines()
+        .enumerate()
+        .all(|(a, line)| line == format!("{{\"a\":{a}}}"));
+    assert!(
+        complete && kept.lines().count() == MESSAGES,
+        "{} rows\n{output}",
+        kept.lines().count()
+    );
+}
