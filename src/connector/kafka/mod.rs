@@ -1,7 +1,7 @@
 //! The `kafka` connector: a topic as TABLE or SOURCE, and as SINK.
 //!
 //! [`options`] reads and checks what the statement says, [`client`] makes the client's configuration of it;
-//! neither needs a broker. [`source`] reads messages, [`decode`]s them and adds what of each they [`include`],
+//! neither needs a broker. [`source`] reads messages, [`decode`]s them and adds what of each they [`mod@include`],
 //! its [`position`] in each partition travelling with the rows; [`sink`] [`encode`]s rows and sends them.
 //! [`registry`] keeps Avro's schemas.
 
