@@ -231,13 +231,26 @@ pub fn create_entity(session: &Session, node: &Node) -> anyhow::Result<()> {
 fn skip_snapshot(ledger: &Ledger<'_>, node: &Node, plan: &SinkPlan) -> anyhow::Result<()> {
     let (consumer, feed) = match &plan.result {
         None => (&node.name, &plan.feed),
-        Some(result) if result.maintenance == Maintenance::Linear => {
+        // Its first evaluation is the snapshot, and sets the sink's position.
+        Some(result) if matches!(result.maintenance, Maintenance::Recompute { .. }) => {
+            return Ok(());
+        }
+        Some(result) => {
             ledger.set_position(&node.name, &result.stored.name, 0)?;
             (&result.stored.name, &result.feed)
         }
-        // Its first evaluation is the snapshot, and sets the sink's position.
-        Some(_) => return Ok(()),
     };
+    // Windows that are closed by now are part of what was there.
+    let inputs = feed.inputs.iter();
+    let watermarks: Option<Vec<i64>> = inputs
+        .map(|input| ledger.watermark(&input.stored.name))
+        .collect::<anyhow::Result<_>>()?;
+    if let (Some(watermark), true) = (
+        watermarks.and_then(|watermarks| watermarks.into_iter().min()),
+        consumer != &node.name,
+    ) {
+        ledger.set_watermark(consumer, watermark)?;
+    }
     for input in &feed.inputs {
         let head = ledger.stream(&input.stored.name)?.head;
         ledger.set_position(consumer, &input.stored.name, head)?;

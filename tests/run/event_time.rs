@@ -213,6 +213,26 @@ fn a_window_closes_when_the_watermark_reaches_its_end() {
 }
 
 #[test]
+fn a_sink_without_a_snapshot_gets_the_windows_that_close_from_then_on() {
+    let table = "CREATE TABLE s (id BIGINT, second BIGINT, ts TIMESTAMP AS (TIMESTAMP '2026-01-01' + to_seconds(second)),
+            WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
+        WITH (connector = 'http', url = '${URL}/rows', interval = '1h');";
+    let sink = "CREATE SINK out AS SELECT window_start, count(*) AS n FROM TUMBLE(s, ts, INTERVAL '10' SECOND)
+        GROUP BY window_start EMIT ON WINDOW CLOSE WITH (connector = 'stdout', snapshot = 'false');";
+    let replies = vec![rows(&[(1, 1), (2, 2), (3, 16)]), rows(&[(4, 17), (5, 25)])];
+    let setting = Setting::scripted(table, replies);
+    setting.once_kept().expect_code(0);
+    setting.pipeline(&format!("{table}{sink}"));
+    let output = setting.once_kept().expect_code(0);
+    // The first window was closed before the sink was there; of the second it counts every row.
+    assert_eq!(
+        output.json_lines(),
+        [json!({"window_start": "2026-01-01T00:00:10Z", "n": 2})],
+        "{output}"
+    );
+}
+
+#[test]
 fn an_idle_source_does_not_hold_windows_of_others() {
     let sql = "CREATE SOURCE slow (id BIGINT, ts TIMESTAMP AS (TIMESTAMP '2026-01-01' + to_seconds(id)),
             WATERMARK FOR ts AS ts - INTERVAL '1' SECOND)
