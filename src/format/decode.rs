@@ -6,13 +6,12 @@
 //! ignored, columns without a member are NULL. With exactly one column a scalar is a row too. What does not
 //! fit is a [`Reject`], never a silent NULL.
 //!
-//! Filters with a plan ([`super::jq::plan`]) are read straight off the body by [`walk`], without a tree; others
-//! run in the interpreter, document by document, and so does a document whose shape the walk does not expect.
+//! Filters with a plan ([`super::jq::Plan`]) are read straight off the body, without a tree; others run in the
+//! interpreter, document by document, and so does a document that the plan does not expect.
 //! Both fill the same [`rows::Rows`] from the same text, and a test holds them to the same answer.
 
 mod build;
 mod rows;
-mod walk;
 
 use std::sync::Arc;
 
@@ -24,15 +23,13 @@ use crate::batch::{Column, Decoded, Reject, Schema};
 use super::column;
 use super::fields::{Matcher, Names};
 use super::instant::TimestampUnit;
-use super::jq::plan::{Plan, Row};
-use super::jq::{Filter, Way};
+use super::jq::{Answer, Filter, Halt, Plan, Sink, Way, write_object};
 use super::number;
 use super::scan::{Cursor, Fault};
 use super::value::{self, Value};
 
-use build::Build;
-use rows::{Rows, WholeSink};
-use walk::{Halt, Sink};
+use build::Slots;
+use rows::{RowSink, Rows};
 
 /// Turns bodies into batches of its columns. Shared by threads.
 #[derive(Clone, Debug)]
@@ -166,18 +163,17 @@ impl Decoder {
         let rows = Rows::new(&self.columns, self.unit, cursor_field);
         let names = self.columns.iter().map(|column| column.name.as_str());
         let names = Arc::new(Names::new(names.chain(rows.extra_name())));
-        let build = match self.filter.plan() {
-            Some(Plan {
-                row: Row::Build(members),
-                ..
-            }) => Some(Build::new(members, &rows)),
-            _ => None,
+        let plan = self.filter.plan().cloned();
+        let slots = match plan.as_ref().and_then(Plan::member_names) {
+            Some(members) => Slots::new(members, &rows),
+            None => Slots::default(),
         };
         Run {
             filter: &self.filter,
             rows,
             matcher: Matcher::new(names),
-            build,
+            plan,
+            slots,
         }
     }
 }
@@ -187,23 +183,26 @@ struct Run<'d> {
     filter: &'d Filter,
     rows: Rows,
     matcher: Matcher,
-    build: Option<Build>,
+    /// Learns how the documents look.
+    plan: Option<Plan>,
+    slots: Slots,
 }
 
 impl Run<'_> {
     fn document(&mut self, cursor: &mut Cursor<'_>) -> anyhow::Result<Result<(), Fault>> {
-        let Some(plan) = self.filter.plan() else {
+        let Some(plan) = &mut self.plan else {
             return self.interpret(cursor);
         };
         let start = cursor.clone();
         let mark = self.rows.mark();
-        let walked = match &mut self.build {
-            Some(build) => walk::walk(&plan.steps, cursor, &mut build.sink(&mut self.rows)),
-            None => {
-                let mut sink = WholeSink::new(&mut self.rows, &mut self.matcher);
-                walk::walk(&plan.steps, cursor, &mut sink)
-            }
+        let mut sink = RowSink {
+            rows: &mut self.rows,
+            matcher: &mut self.matcher,
+            slots: &self.slots,
+            listed: plan.listed,
+            scratch: Vec::new(),
         };
+        let walked = plan.run(cursor, &mut sink);
         match walked {
             Ok(()) => Ok(Ok(())),
             Err(Halt::Fault(fault)) => Ok(Err(fault)),
@@ -222,7 +221,13 @@ impl Run<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         let mut row = String::new();
-        let (rows, matcher) = (&mut self.rows, &mut self.matcher);
+        let mut sink = RowSink {
+            rows: &mut self.rows,
+            matcher: &mut self.matcher,
+            slots: &self.slots,
+            listed: false,
+            scratch: Vec::new(),
+        };
         let ended = self.filter.run(&document, |output| {
             let items = match output {
                 jaq_json::Val::Arr(items) => items.as_slice(),
@@ -231,7 +236,7 @@ impl Run<'_> {
             for item in items {
                 row.clear();
                 value::write_val(item, &mut row)?;
-                let pushed = WholeSink::new(rows, matcher).row(&mut Cursor::new(&row));
+                let pushed = sink.row(&mut Cursor::new(&row));
                 pushed.map_err(|fault| anyhow!("{}", fault.describe(&row)))?;
             }
             Ok(())
@@ -331,27 +336,23 @@ fn find_link(text: &str, filter: &Filter) -> anyhow::Result<Option<String>> {
     let mut link = None;
     each_document(text, |cursor| {
         let start = cursor.clone();
-        let mut sink = LinkSink {
-            outputs: Vec::new(),
+        let mut outputs: Vec<String> = Vec::new();
+        let mut plan = filter.plan().filter(|plan| !plan.listed).cloned();
+        let walked = match &mut plan {
+            Some(plan) => plan.run(cursor, &mut LinkSink(&mut outputs)),
+            None => Err(Halt::Unexpected),
         };
-        let walked = match filter.plan() {
-            Some(Plan {
-                steps,
-                row: Row::Whole,
-            }) => walk::walk(steps, cursor, &mut sink),
-            _ => Err(Halt::Unexpected),
-        };
-        let outputs: Vec<String> = match walked {
-            Ok(()) => sink.outputs.into_iter().map(str::to_owned).collect(),
+        match walked {
+            Ok(()) => {}
             Err(Halt::Fault(fault)) => return Ok(Err(fault)),
             Err(Halt::Unexpected) => {
                 *cursor = start;
-                match interpret_all(cursor, filter)? {
+                outputs = match interpret_all(cursor, filter)? {
                     Ok(outputs) => outputs,
                     Err(fault) => return Ok(Err(fault)),
                 }
             }
-        };
+        }
         for output in outputs {
             if link.is_none() {
                 link = position(Value::of(&output))?;
@@ -382,13 +383,18 @@ fn interpret_all(
 }
 
 /// Keeps outputs as they are.
-struct LinkSink<'a> {
-    outputs: Vec<&'a str>,
-}
+struct LinkSink<'o>(&'o mut Vec<String>);
 
-impl<'a> Sink<'a> for LinkSink<'a> {
-    fn value(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Halt> {
-        self.outputs.push(cursor.value()?);
+impl Sink for LinkSink<'_> {
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+        self.0.push(cursor.value()?.to_owned());
+        Ok(())
+    }
+
+    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+        let mut text = String::new();
+        write_object(names, values, &mut text);
+        self.0.push(text);
         Ok(())
     }
 }

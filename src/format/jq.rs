@@ -1,7 +1,7 @@
 //! jq filters: compiled once, sealed off from the outside, run on many documents.
 //!
-//! Knows nothing of columns. [`super::decode`] runs a filter in one of two ways: shapes that
-//! [`plan`] recognises are read straight off the body, everything else runs in the interpreter (jaq).
+//! Knows nothing of columns. A filter runs in one of two ways: what [`recognise`] knows is read straight off the
+//! document's text by a [`Plan`], everything else runs in the interpreter (jaq). [`super::decode`] runs both.
 //!
 //! **Sealed**: there are no modules, inputs, environment, clock, log or exit codes in a filter, and no
 //! definition may call itself, since the interpreter would recurse on the program's own stack.
@@ -9,7 +9,16 @@
 //! both are checked between outputs, so a loop that gives none (`last(repeat(.))`) is not stopped by them.
 
 mod calls;
-pub mod plan;
+mod evaluate;
+mod places;
+mod plan;
+mod recognise;
+mod scope;
+mod walk;
+
+pub use evaluate::{Answer, write_object};
+pub use plan::{Halt, Plan};
+pub use walk::{Sink, emptied};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +30,6 @@ use jaq_core::load::parse::{self, Parser, Term};
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, unwrap_valr};
 use jaq_json::Val;
-
-use plan::Plan;
 
 /// Outputs for one document at most: more than a body of any allowed size holds rows.
 pub const OUTPUTS_MAX: usize = 10_000_000;
@@ -126,7 +133,8 @@ pub struct Filter {
 struct Compiled {
     text: String,
     program: Program,
-    plan: Option<Plan>,
+    /// What in the filter needs the interpreter, if there is no plan.
+    plan: Result<Plan, String>,
 }
 
 impl std::fmt::Debug for Filter {
@@ -163,7 +171,7 @@ impl Filter {
         let compiled = Compiled {
             text: text.to_owned(),
             program,
-            plan: Plan::of(&term),
+            plan: recognise::recognise(&term),
         };
         Ok(Self {
             compiled: Arc::new(compiled),
@@ -181,15 +189,19 @@ impl Filter {
 
     /// Says how the filter is run. A document of an unexpected shape may still go through the interpreter.
     pub fn way(&self) -> Way {
-        if self.compiled.plan.is_some() {
-            Way::Extracted
-        } else {
-            Way::Interpreted
+        match &self.compiled.plan {
+            Ok(_) => Way::Extracted,
+            Err(_) => Way::Interpreted,
         }
     }
 
+    /// Returns what in the filter needs the interpreter, in words; `None` if nothing does.
+    pub fn why_interpreted(&self) -> Option<&str> {
+        self.compiled.plan.as_ref().err().map(String::as_str)
+    }
+
     pub(super) fn plan(&self) -> Option<&Plan> {
-        self.compiled.plan.as_ref()
+        self.compiled.plan.as_ref().ok()
     }
 
     /// Returns the same filter without its plan, to hold the two ways against each other.
@@ -200,7 +212,7 @@ impl Filter {
         let compiled = Compiled {
             text,
             program,
-            plan: None,
+            plan: Err("the test".to_owned()),
         };
         Self {
             compiled: Arc::new(compiled),

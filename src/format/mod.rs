@@ -17,6 +17,8 @@ mod jq;
 mod json;
 mod number;
 mod scan;
+#[cfg(test)]
+mod testing;
 mod value;
 
 pub use self::avro::{AvroEncoder, AvroReader, AvroRows, avro_schema};

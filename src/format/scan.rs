@@ -70,6 +70,8 @@ impl<'a> Text<'a> {
 pub struct Cursor<'a> {
     text: &'a str,
     pub at: usize,
+    /// Brackets that are open around the cursor.
+    depth: usize,
     /// Set when a string held half of a surrogate pair: legal JSON, but not every parser takes it.
     pub lone_surrogate: bool,
 }
@@ -79,8 +81,14 @@ impl<'a> Cursor<'a> {
         Self {
             text,
             at: 0,
+            depth: 0,
             lone_surrogate: false,
         }
+    }
+
+    /// Returns all of the text, what lies before and behind the cursor included.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     /// Returns the text from a former place up to here.
@@ -138,16 +146,16 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn value(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
-        self.skip(0)?;
+        self.skip()?;
         Ok(&self.text[start..self.at])
     }
 
-    fn skip(&mut self, depth: usize) -> Result<(), Fault> {
+    fn skip(&mut self) -> Result<(), Fault> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b'{') => self.skip_object(depth),
-            Some(b'[') => self.skip_array(depth),
+            Some(b'{') => self.skip_object(),
+            Some(b'[') => self.skip_array(),
             Some(b't') if self.take(b"true") => Ok(()),
             Some(b'f') if self.take(b"false") => Ok(()),
             Some(b'n') if self.take(b"null") => Ok(()),
@@ -155,30 +163,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn deeper(&self, depth: usize) -> Result<usize, Fault> {
-        if depth >= DEPTH_MAX {
-            return self.fault("at most 256 levels of nesting");
-        }
-        Ok(depth + 1)
-    }
-
-    fn skip_object(&mut self, depth: usize) -> Result<(), Fault> {
-        let depth = self.deeper(depth)?;
+    fn skip_object(&mut self) -> Result<(), Fault> {
         let mut more = self.open(b'}')?;
         while more {
             self.string()?;
             self.colon()?;
-            self.skip(depth)?;
+            self.skip()?;
             more = self.next_member(b'}')?;
         }
         Ok(())
     }
 
-    fn skip_array(&mut self, depth: usize) -> Result<(), Fault> {
-        let depth = self.deeper(depth)?;
+    fn skip_array(&mut self) -> Result<(), Fault> {
         let mut more = self.open(b']')?;
         while more {
-            self.skip(depth)?;
+            self.skip()?;
             more = self.next_member(b']')?;
         }
         Ok(())
@@ -187,12 +186,16 @@ impl<'a> Cursor<'a> {
     /// Passes the opening bracket under the cursor; false if the closing one follows, which is passed too.
     #[inline]
     pub fn open(&mut self, close: u8) -> Result<bool, Fault> {
+        if self.depth >= DEPTH_MAX {
+            return self.fault("at most 256 levels of nesting");
+        }
         self.at += 1;
         self.space();
         if self.peek() == Some(close) {
             self.at += 1;
             return Ok(false);
         }
+        self.depth += 1;
         Ok(true)
     }
 
@@ -208,6 +211,7 @@ impl<'a> Cursor<'a> {
             }
             Some(byte) if byte == close => {
                 self.at += 1;
+                self.depth -= 1;
                 Ok(false)
             }
             _ if close == b'}' => self.fault("`,` or `}`"),

@@ -3,10 +3,11 @@
 use crate::batch::array::{ArrayRef, RecordBatchOptions};
 use crate::batch::{Column, Decoded, RecordBatch, Reject, Schema};
 
-use super::walk::{Halt, Sink};
+use super::build::Slots;
 use crate::format::column::{self, ColumnBuilder};
 use crate::format::fields::{Matcher, Slot};
 use crate::format::instant::TimestampUnit;
+use crate::format::jq::{Answer, Halt, Sink, emptied};
 use crate::format::scan::{Cursor, Fault};
 use crate::format::value::{Value, write_compact};
 
@@ -210,43 +211,39 @@ impl Rows {
     }
 }
 
-/// Takes whole values as rows: objects, arrays of them, or scalars for an only column.
-pub struct WholeSink<'a, 'r> {
-    rows: &'r mut Rows,
-    matcher: &'r mut Matcher,
-    slots: Vec<Slot<'a>>,
+/// Takes the outputs of a filter as rows: objects, arrays of them, or scalars for an only column.
+pub struct RowSink<'r> {
+    pub rows: &'r mut Rows,
+    pub matcher: &'r mut Matcher,
+    /// For objects that a plan builds.
+    pub slots: &'r Slots,
+    /// The outputs are items of an array already, so that arrays among them are not taken apart.
+    pub listed: bool,
+    /// The memory of the members of one row, for the next one.
+    pub scratch: Vec<Slot<'static>>,
 }
 
-impl<'a, 'r> WholeSink<'a, 'r> {
-    pub fn new(rows: &'r mut Rows, matcher: &'r mut Matcher) -> Self {
-        let slots = vec![Slot::default(); rows.slot_count()];
-        Self {
-            rows,
-            matcher,
-            slots,
-        }
-    }
-
+impl RowSink<'_> {
     /// Takes the value under the cursor as one row.
     ///
     /// # Errors
     /// The text is not JSON.
     #[inline]
-    pub fn row(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Fault> {
+    pub fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         let start = cursor.at;
-        self.slots.fill(Slot::default());
+        let mut slots: Vec<Slot<'_>> = emptied(std::mem::take(&mut self.scratch));
+        slots.resize(self.rows.slot_count(), Slot::default());
         if cursor.peek() == Some(b'{') {
-            self.matcher.fill(cursor, &mut self.slots)?;
+            self.matcher.fill(cursor, &mut slots)?;
         } else {
             let raw = cursor.value()?;
             if self.rows.columns.len() != 1 || raw.starts_with('[') {
                 self.rows.push_misshapen(raw);
                 return Ok(());
             }
-            self.slots[0] = Slot::of(raw);
+            slots[0] = Slot::of(raw);
         }
         let raw = cursor.since(start);
-        let slots = &self.slots;
         self.rows.push(
             |number| slots[number].raw().map_or(Value::Null, Value::of),
             || {
@@ -255,13 +252,14 @@ impl<'a, 'r> WholeSink<'a, 'r> {
                 payload
             },
         );
+        self.scratch = emptied(slots);
         Ok(())
     }
 }
 
-impl<'a> Sink<'a> for WholeSink<'a, '_> {
-    fn value(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Halt> {
-        if cursor.peek() != Some(b'[') {
+impl Sink for RowSink<'_> {
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+        if cursor.peek() != Some(b'[') || self.listed {
             return Ok(self.row(cursor)?);
         }
         let mut more = cursor.open(b']')?;
@@ -269,6 +267,11 @@ impl<'a> Sink<'a> for WholeSink<'a, '_> {
             self.row(cursor)?;
             more = cursor.next_member(b']')?;
         }
+        Ok(())
+    }
+
+    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+        self.slots.push(names, values, self.rows);
         Ok(())
     }
 }

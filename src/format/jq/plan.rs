@@ -1,172 +1,167 @@
-//! Recognises filters that need no interpreter: paths, iteration, and objects built from paths.
+//! What a filter that needs no interpreter does, as steps and expressions over the text of a document.
 //!
-//! A plan is a way down to the rows (`.data.ticker[]`), then each row as it is or an object built from paths
-//! into it (`{symbol, price: .last[0] | tonumber}`). What a plan says must be what jq says; where a
-//! document's shape makes that doubtful (a path into a text, an iteration over `null`), whoever walks it
-//! gives the document to the interpreter instead.
+//! A [`Plan`] gives any number of outputs: it goes down to the rows (`.data.ticker[]`), keeps some of them
+//! (`select(…)`), and gives each as it is or as an object of expressions over it. A [`Program`] gives one
+//! output or none of one value. [`super::recognise`] makes them of filters, [`super::walk`] and
+//! [`super::evaluate`] run them.
+//!
+//! **What a plan gives is what the interpreter gives.** Where that is in doubt (an error that jq would raise, a
+//! key given twice on the way to the rows, a number in a form that jq reads in its own way), the run ends with
+//! [`Halt::Unexpected`], and whoever runs it gives the whole document to the interpreter instead.
 
-use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Term};
-use jaq_core::path::{Opt, Part};
+use jaq_core::ops::{Cmp, Math};
 
-use super::TermOf;
+use super::places::Places;
+use crate::format::scan::Fault;
+
+/// Why a run ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The text is not JSON.
+    Fault(Fault),
+    /// Not what the plan knows how to answer.
+    Unexpected,
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 /// A recognised filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    pub row: Row,
+    pub output: Output,
+    /// The outputs are the items of one array, which is the filter's only output: `[.[] | …]`.
+    pub listed: bool,
 }
 
-/// One step down, towards the rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Plan {
+    /// Returns the names of the members of the outputs, if they are objects that the plan builds.
+    pub fn member_names(&self) -> Option<&[String]> {
+        match &self.output {
+            Output::Object(build) => Some(&build.names),
+            Output::Whole => None,
+        }
+    }
+}
+
+/// One step down, towards the outputs.
+#[derive(Clone, Debug)]
 pub enum Step {
     /// `.name`
-    Key(String),
-    /// `.[3]`
-    Index(usize),
-    /// `.[]`
-    Each,
+    Key { name: String, optional: bool },
+    /// `.[3]`, `.[-1]`
+    Index { at: i64, optional: bool },
+    /// `.[]`, or `.[2:][]`
+    Each { slice: Slice, optional: bool },
+    /// `select(…)`
+    Select(Program),
+    /// Goes on in a value that is made of the one here: `.a // .b`, `.[2:]`.
+    Compute(Program),
 }
 
-/// What is made of each value the steps lead to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
+/// What is given of each value that the steps lead to.
+#[derive(Clone, Debug)]
+pub enum Output {
     /// The value itself.
     Whole,
-    /// `{name: path, …}`; no name occurs twice.
-    Build(Vec<Member>),
+    Object(Build),
 }
 
-/// One member of a built object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    pub name: String,
-    pub source: Source,
-    pub cast: Cast,
+/// `select(…) | {name: …, …}`: an object of the value that the places are found in.
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub places: Places,
+    /// All of them must hold, in order.
+    pub conditions: Vec<Expr>,
+    /// No name occurs twice.
+    pub names: Vec<String>,
+    /// By the numbers of the names.
+    pub values: Vec<Expr>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A path of keys and indices into the row; empty for the row itself.
-    Path(Vec<Step>),
+/// An expression over one value, with the places in it that it reads.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub places: Places,
+    pub expr: Expr,
+}
+
+/// The bounds of `.[from:to]`; negative ones count from the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+}
+
+/// Gives one value, or none.
+#[derive(Clone, Debug)]
+pub enum Expr {
+    /// The value at a place, by the number of its path.
+    Place(usize),
     /// The JSON text of a literal.
     Constant(String),
+    Empty,
+    Cast(Cast, Box<Expr>),
+    Not(Box<Expr>),
+    /// `.[from:to]` of an array or text.
+    Slice(Box<Expr>, Slice),
+    /// `.[-1]` and the like.
+    FromEnd(Box<Expr>, i64),
+    /// `left // right`
+    Alternative(Box<Expr>, Box<Expr>),
+    /// `left and right`, where `false` decides; `left or right`, where `true` does.
+    Logic {
+        decides: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Compare(Cmp, Box<Expr>, Box<Expr>),
+    Math(Math, Box<Expr>, Box<Expr>),
+    If {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
+    /// `[a, b, c]`
+    Array(Vec<Expr>),
+    /// `{name: a, …}`; no name occurs twice.
+    Object(Vec<(String, Expr)>),
+    /// `[.a[] | …]` of a value.
+    Collect(Box<Expr>, Box<Plan>),
+    /// `first | then`
+    Pipe(Box<Expr>, Box<Program>),
 }
 
-/// `| tonumber` or `| tostring` after a path.
+/// `tonumber` and `tostring`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cast {
-    None,
     ToNumber,
     ToString,
 }
 
-impl Plan {
-    /// Returns the plan of a filter, if it has one.
-    pub(super) fn of(term: &TermOf<'_>) -> Option<Self> {
-        let mut stages = Vec::new();
-        flatten(term, &mut stages);
-        let row = match stages.last() {
-            Some(Term::Obj(members)) if !members.is_empty() => {
-                stages.pop();
-                build(members)?
-            }
-            _ => Row::Whole,
+impl Slice {
+    /// Returns the numbers of the first item taken and of the first one after those, for an array or text of a
+    /// length.
+    pub fn within(self, length: usize) -> (usize, usize) {
+        let absolute = |bound: i64| {
+            let size = usize::try_from(bound.unsigned_abs()).unwrap_or(usize::MAX);
+            let at = if bound < 0 {
+                length.saturating_sub(size)
+            } else {
+                size
+            };
+            at.min(length)
         };
-        let mut steps = Vec::new();
-        for stage in stages {
-            push_steps(stage, &mut steps)?;
-        }
-        Some(Self { steps, row })
+        let from = self.from.map_or(0, absolute);
+        (from, self.to.map_or(length, absolute).max(from))
     }
-}
 
-/// Splits `a | b | c`.
-fn flatten<'t, 's>(term: &'t TermOf<'s>, stages: &mut Vec<&'t TermOf<'s>>) {
-    match term {
-        Term::BinOp(left, BinaryOp::Pipe(None), right) => {
-            flatten(left, stages);
-            flatten(right, stages);
-        }
-        other => stages.push(other),
+    /// Says whether the length has to be known.
+    pub fn counts_from_end(self) -> bool {
+        [self.from, self.to].into_iter().flatten().any(|bound| bound < 0)
     }
-}
-
-/// Appends the steps of a path such as `.a.b[0][]`.
-fn push_steps(term: &TermOf<'_>, steps: &mut Vec<Step>) -> Option<()> {
-    let (start, path) = match term {
-        Term::Id => return Some(()),
-        Term::Path(start, path) => (start, path),
-        _ => return None,
-    };
-    push_steps(start, steps)?;
-    for (part, optional) in &path.0 {
-        if let Opt::Optional = optional {
-            return None;
-        }
-        steps.push(match part {
-            Part::Range(None, None) => Step::Each,
-            Part::Index(Term::Num(digits)) => Step::Index(digits.parse().ok()?),
-            Part::Index(index) => Step::Key(literal(index)?),
-            Part::Range(_, _) => return None,
-        });
-    }
-    Some(())
-}
-
-/// Returns the characters of a string without interpolation.
-fn literal(term: &TermOf<'_>) -> Option<String> {
-    let Term::Str(None, parts) = term else {
-        return None;
-    };
-    let mut text = String::new();
-    for part in parts {
-        match part {
-            StrPart::Str(piece) => text.push_str(piece),
-            StrPart::Char(character) => text.push(*character),
-            StrPart::Term(_) => return None,
-        }
-    }
-    Some(text)
-}
-
-fn build(members: &[(TermOf<'_>, Option<TermOf<'_>>)]) -> Option<Row> {
-    let mut built: Vec<Member> = Vec::new();
-    for (key, value) in members {
-        let name = literal(key)?;
-        let (source, cast) = match value {
-            // `{symbol}` is `{symbol: .symbol}`.
-            None => (Source::Path(vec![Step::Key(name.clone())]), Cast::None),
-            Some(value) => source(value)?,
-        };
-        if built.iter().any(|other| other.name == name) {
-            return None;
-        }
-        built.push(Member { name, source, cast });
-    }
-    Some(Row::Build(built))
-}
-
-fn source(term: &TermOf<'_>) -> Option<(Source, Cast)> {
-    let mut stages = Vec::new();
-    flatten(term, &mut stages);
-    let cast = match stages.last() {
-        Some(Term::Call("tonumber", arguments)) if arguments.is_empty() => Cast::ToNumber,
-        Some(Term::Call("tostring", arguments)) if arguments.is_empty() => Cast::ToString,
-        _ => Cast::None,
-    };
-    if cast != Cast::None {
-        stages.pop();
-    } else if let [Term::Str(None, _)] = stages.as_slice() {
-        let mut text = String::new();
-        crate::format::value::write_text(&literal(stages[0])?, &mut text);
-        return Some((Source::Constant(text), cast));
-    }
-    let mut steps = Vec::new();
-    for stage in stages {
-        push_steps(stage, &mut steps)?;
-    }
-    let plain = !steps.contains(&Step::Each);
-    plain.then_some((Source::Path(steps), cast))
 }

@@ -1,5 +1,7 @@
 //! Tests of filters: what compiles, what is refused, and where.
 
+mod ways;
+
 use super::*;
 
 fn fault(text: &str) -> (String, String) {
@@ -162,20 +164,53 @@ fn common_shapes_are_extracted() {
     }
     for text in [
         ".a?",
+        ".data[]? | {a}",
         ".[] | select(.a)",
+        ".[] | select(.a > 1 and (.b == \"x\" or (.c | not)))",
+        ".[] | select(.e == \"trade\") | select(.q | tonumber > 0) | {s, p: .p | tonumber}",
         ".[-1]",
         ".[1:]",
-        "{a, a: .b}",
-        ".[] | {(.k): .v}",
-        "{a: .b[]}",
-        "to_entries[]",
-        ".a, .b",
+        ".[1:][] | {a}",
+        "(.data // [])[] | {a: (.a // .b // \"none\")}",
+        "[.data[] | {a: .[0], b: [.[1], .[2]]}]",
+        "map(select(.a != null)) | map({a, b: .b | tostring})",
+        "[.[] | .a] | .[]",
+        "{a: [.b[] | {c}], d: .e[-1].f}",
+        "[.a, .b, 1]",
+        ".[] | if .a then {a} else {a: .b} end",
+        ".[] | {a: (.p * 100), b: (.q - 1)}",
         "{}",
-        "{$__loc__}.a // 1",
+        "1",
     ] {
-        if let Ok(filter) = Filter::compile(text) {
-            assert_eq!(filter.way(), Way::Interpreted, "{text}");
-        }
+        let filter = Filter::compile(text).unwrap();
+        assert_eq!(filter.why_interpreted(), None, "{text}");
+        assert_eq!(filter.way(), Way::Extracted, "{text}");
+    }
+}
+
+#[test]
+fn others_say_what_they_need_the_interpreter_for() {
+    for (text, reason) in [
+        ("{a, a: .b}", "the key `a` given twice"),
+        (".[] | {(.k): .v}", "a computed key"),
+        ("{a: .b[]}", "`[]` inside of a value"),
+        ("to_entries[]", "`to_entries`"),
+        (".a, .b", "`,` outside of `[…]`"),
+        ("..", "`..`"),
+        (". as $x | $x", "`as`"),
+        ("reduce .[] as $x (0; . + $x)", "`reduce`"),
+        ("def f: .a; f", "`def`"),
+        (".[.a]", "a computed index"),
+        (".[.a:]", "a computed bound of a slice"),
+        ("(.a | tonumber)?", "`try` or `?`"),
+        (".a = 1", "an assignment"),
+        (".[] | {a: \"\\(.b)\"}", "a text with `\\(…)`"),
+        ("map(.a) | length", "an array that is made in the middle of a pipe"),
+        (".[] | {a: (.b | ascii_downcase)}", "`ascii_downcase`"),
+    ] {
+        let filter = Filter::compile(text).unwrap();
+        assert_eq!(filter.why_interpreted(), Some(reason), "{text}");
+        assert_eq!(filter.way(), Way::Interpreted, "{text}");
     }
 }
 

@@ -5,6 +5,7 @@ use crate::batch::Column;
 use crate::batch::datatypes::{DataType, Field, Fields, TimeUnit};
 use crate::format::decode::Decoder;
 use crate::format::jq::{Filter, Way};
+use crate::format::testing::{Documents, Filters};
 
 const FILTERS: &[&str] = &[
     ".",
@@ -51,111 +52,9 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-/// Makes JSON texts: mostly well-shaped, sometimes with what makes them odd.
-struct Generator {
-    random: fastrand::Rng,
-}
-
-impl Generator {
-    fn space(&mut self) -> &'static str {
-        ["", "", "", "", " ", "\n\t"][self.random.usize(..6)]
-    }
-
-    fn key(&mut self) -> &'static str {
-        let keys = [
-            "a", "a", "a", "b", "b", "c", "A", "B", "d", "b2", "\\u0061", "x\\\"y", "é",
-        ];
-        keys[self.random.usize(..keys.len())]
-    }
-
-    fn scalar(&mut self) -> String {
-        let scalars = [
-            "null",
-            "true",
-            "false",
-            "0",
-            "-0",
-            "1.10",
-            "-2.5e-3",
-            "1E400",
-            "12345678901234567890123",
-            "1704164645678",
-            "\"\"",
-            "\"1.5\"",
-            "\"007\"",
-            "\"-0\"",
-            "\" 1\"",
-            "\"abc\"",
-            "\"\\u00e9\\n\\ud83d\\ude00\"",
-            "\"\\ud800\"",
-            "\"\\/\\\"\"",
-            "\"2024-01-02T03:04:05Z\"",
-            "\"nan\"",
-            "\"ünï\"",
-            "\"\\u0000\\u007f\"",
-            "1",
-            "2",
-            "3",
-        ];
-        scalars[self.random.usize(..scalars.len())].to_owned()
-    }
-
-    fn value(&mut self, depth: usize, out: &mut String) {
-        out.push_str(self.space());
-        match self.random.u8(..10) {
-            0..4 if depth > 0 => {
-                let count = self.random.usize(..5);
-                out.push('{');
-                for number in 0..count {
-                    if number > 0 {
-                        out.push(',');
-                    }
-                    let (space, key) = (self.space(), self.key());
-                    out.push_str(&format!("{space}\"{key}\"{space}:"));
-                    self.value(depth - 1, out);
-                }
-                out.push('}');
-            }
-            4..7 if depth > 0 => {
-                let count = self.random.usize(..5);
-                out.push('[');
-                for number in 0..count {
-                    if number > 0 {
-                        out.push(',');
-                    }
-                    self.value(depth - 1, out);
-                }
-                out.push(']');
-            }
-            _ => out.push_str(&self.scalar()),
-        }
-        out.push_str(self.space());
-    }
-
-    fn body(&mut self) -> String {
-        let mut body = String::new();
-        for _ in 0..1 + self.random.usize(..2) {
-            self.value(4, &mut body);
-            body.push('\n');
-        }
-        if self.random.u8(..20) == 0 {
-            // Cut off, at a character's boundary.
-            let at = self.random.usize(..=body.len());
-            let at = (0..=at)
-                .rev()
-                .find(|at| body.is_char_boundary(*at))
-                .unwrap_or(0);
-            body.truncate(at);
-        }
-        body
-    }
-}
-
 #[test]
 fn both_ways_give_the_same_answer() {
-    let mut generator = Generator {
-        random: fastrand::Rng::with_seed(20_240_102),
-    };
+    let mut documents = Documents::new(20_240_102);
     let only = vec![column("a", "VARCHAR", DataType::Utf8)];
     let decoders: Vec<(Decoder, Decoder)> = FILTERS
         .iter()
@@ -169,7 +68,7 @@ fn both_ways_give_the_same_answer() {
         .collect();
     let (mut rows, mut rejects, mut errors) = (0, 0, 0);
     for _ in 0..3_000 {
-        let body = generator.body();
+        let body = documents.body();
         for (extracted, interpreted) in &decoders {
             let context = || format!("{:?} on {body}", extracted.filter);
             let one = extracted.decode_page(body.as_bytes(), Some("c"), None);
@@ -194,5 +93,41 @@ fn both_ways_give_the_same_answer() {
     assert!(
         rows > 10_000 && rejects > 10_000 && errors > 1_000,
         "{rows} {rejects} {errors}"
+    );
+}
+
+/// Generated filters into rows, on generated documents.
+#[test]
+fn generated_filters_give_the_same_rows() {
+    let (mut documents, mut filters) = (Documents::new(7), Filters::new(11));
+    let (mut extracted, mut rows, mut rejects) = (0, 0, 0);
+    for _ in 0..600 {
+        let text = filters.filter();
+        let filter = Filter::compile(&text).unwrap();
+        extracted += usize::from(filter.way() == Way::Extracted);
+        let interpreted = Decoder::new(columns(), filter.interpreted(), None);
+        let decoder = Decoder::new(columns(), filter, None);
+        for _ in 0..12 {
+            let body = documents.body();
+            let one = decoder.decode_page(body.as_bytes(), Some("c"), None);
+            let other = interpreted.decode_page(body.as_bytes(), Some("c"), None);
+            match (one, other) {
+                (Ok(one), Ok(other)) => {
+                    assert_eq!(shown(&one.decoded), shown(&other.decoded), "{text} on {body}");
+                    assert_eq!(one.row_count, other.row_count, "{text} on {body}");
+                    assert_eq!(one.last_cursor, other.last_cursor, "{text} on {body}");
+                    rows += one.decoded.rows.num_rows();
+                    rejects += one.decoded.rejects.len();
+                }
+                (Err(one), Err(other)) => {
+                    assert_eq!(format!("{one:#}"), format!("{other:#}"), "{text} on {body}");
+                }
+                (one, other) => panic!("{text} on {body}: {one:?} but {other:?}"),
+            }
+        }
+    }
+    assert!(
+        extracted > 580 && rows > 200 && rejects > 1_000,
+        "{extracted} {rows} {rejects}"
     );
 }

@@ -1,0 +1,230 @@
+//! Many paths into one value, found in one pass over its text.
+//!
+//! The paths are one tree, so that each value is passed once however many of them lead into it. A path that
+//! does not fit the value (a key of a text) is noted, not raised: it is a fault only for what asks for it.
+
+use std::sync::Arc;
+
+use super::plan::Halt;
+use crate::format::fields::{Matcher, Names, Target};
+use crate::format::scan::Cursor;
+
+/// A path of keys and indices; empty for the value itself.
+pub type Path = Vec<PathStep>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStep {
+    pub part: Part,
+    /// `?`: where it does not fit there is no value, instead of an error.
+    pub optional: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Key(String),
+    Index(usize),
+}
+
+/// What lies at the end of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, which is `null`.
+    Null,
+    /// The text from here to there.
+    Text(usize, usize),
+    /// The step of this number does not fit the value that it is taken from.
+    Misfit(usize),
+}
+
+/// The paths, and where each of them led in the value seen last.
+#[derive(Clone, Debug)]
+pub struct Places {
+    paths: Vec<Path>,
+    tree: Vec<Node>,
+    /// Per node, what was learned of the objects there.
+    matchers: Vec<Matcher>,
+    /// Per path.
+    found: Vec<Found>,
+}
+
+/// A place in the value; nodes below it come after it.
+#[derive(Clone, Debug)]
+struct Node {
+    /// How many steps lead here.
+    depth: usize,
+    /// By the numbers of the node's names.
+    keys: Vec<usize>,
+    /// Index, node.
+    indices: Vec<(usize, usize)>,
+    /// Paths that end here.
+    here: Vec<usize>,
+    /// Paths that lead on from here, by a key and by an index.
+    through_keys: Vec<usize>,
+    through_indices: Vec<usize>,
+}
+
+impl Places {
+    pub fn new(paths: Vec<Path>) -> Self {
+        let (mut tree, mut matchers) = (Vec::new(), Vec::new());
+        let numbered: Vec<(usize, &[PathStep])> =
+            paths.iter().map(Vec::as_slice).enumerate().collect();
+        grow(&numbered, 0, &mut tree, &mut matchers);
+        Self {
+            found: vec![Found::Null; paths.len()],
+            paths,
+            tree,
+            matchers,
+        }
+    }
+
+    /// Passes the value under the cursor and notes what the paths lead to.
+    ///
+    /// # Errors
+    /// The text is not JSON.
+    #[inline]
+    pub fn find(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+        self.found.fill(Found::Null);
+        visit(&self.tree, 0, &mut self.matchers, cursor, &mut self.found)
+    }
+
+    /// Returns what a path led to: the text, `null`, or nothing where it ends in a step that may fail.
+    ///
+    /// # Errors
+    /// A step that may not fail did.
+    #[inline]
+    pub fn get<'t>(&self, number: usize, text: &'t str) -> Result<Option<&'t str>, Halt> {
+        match self.found[number] {
+            Found::Text(start, end) => Ok(Some(&text[start..end])),
+            Found::Null => Ok(Some("null")),
+            Found::Misfit(step) if self.paths[number][step].optional => Ok(None),
+            Found::Misfit(_) => Err(Halt::Unexpected),
+        }
+    }
+}
+
+/// Appends the node in which the given paths start, and all below it; returns its number.
+fn grow(
+    paths: &[(usize, &[PathStep])],
+    depth: usize,
+    tree: &mut Vec<Node>,
+    matchers: &mut Vec<Matcher>,
+) -> usize {
+    let number = tree.len();
+    let those = |wanted: fn(Option<&Part>) -> bool| -> Vec<usize> {
+        let chosen = paths
+            .iter()
+            .filter(|(_, steps)| wanted(steps.first().map(|step| &step.part)));
+        chosen.map(|(path, _)| *path).collect()
+    };
+    tree.push(Node {
+        depth,
+        keys: Vec::new(),
+        indices: Vec::new(),
+        here: those(|part| part.is_none()),
+        through_keys: those(|part| matches!(part, Some(Part::Key(_)))),
+        through_indices: those(|part| matches!(part, Some(Part::Index(_)))),
+    });
+    // The names are known only after the branches: a placeholder keeps the place.
+    matchers.push(Matcher::new(Arc::new(Names::exact([]))));
+    let mut names: Vec<&str> = Vec::new();
+    let mut parts: Vec<&Part> = Vec::new();
+    for part in paths.iter().filter_map(|(_, steps)| Some(&steps.first()?.part)) {
+        if parts.contains(&part) {
+            continue;
+        }
+        parts.push(part);
+        let onwards: Vec<(usize, &[PathStep])> = paths
+            .iter()
+            .filter(|(_, steps)| steps.first().is_some_and(|step| step.part == *part))
+            .map(|(path, steps)| (*path, &steps[1..]))
+            .collect();
+        let child = grow(&onwards, depth + 1, tree, matchers);
+        match part {
+            Part::Key(key) => {
+                names.push(key);
+                tree[number].keys.push(child);
+            }
+            Part::Index(index) => tree[number].indices.push((*index, child)),
+        }
+    }
+    matchers[number] = Matcher::new(Arc::new(Names::exact(names)));
+    number
+}
+
+/// Passes the value under the cursor, at node `number`, whose matcher is the first of `matchers`.
+fn visit(
+    tree: &[Node],
+    number: usize,
+    matchers: &mut [Matcher],
+    cursor: &mut Cursor<'_>,
+    found: &mut [Found],
+) -> Result<(), Halt> {
+    let node = &tree[number];
+    let start = cursor.at;
+    if node.keys.is_empty() && node.indices.is_empty() {
+        cursor.value()?;
+    } else {
+        descend(tree, number, matchers, cursor, found)?;
+    }
+    for path in &node.here {
+        found[*path] = Found::Text(start, cursor.at);
+    }
+    Ok(())
+}
+
+fn descend(
+    tree: &[Node],
+    number: usize,
+    matchers: &mut [Matcher],
+    cursor: &mut Cursor<'_>,
+    found: &mut [Found],
+) -> Result<(), Halt> {
+    let node = &tree[number];
+    let Some((matcher, below)) = matchers.split_first_mut() else {
+        unreachable!("every node has a matcher");
+    };
+    let first = cursor.peek();
+    // Any key or index of `null` is `null`, and so is an index of an object. A step that does not fit is
+    // noted. Of a key given twice the last value counts: what the first one led to is forgotten here.
+    let by_key = match first {
+        Some(b'{' | b'n') => Found::Null,
+        _ => Found::Misfit(node.depth),
+    };
+    let by_index = match first {
+        Some(b'{' | b'[' | b'n') => Found::Null,
+        _ => Found::Misfit(node.depth),
+    };
+    for path in &node.through_keys {
+        found[*path] = by_key;
+    }
+    for path in &node.through_indices {
+        found[*path] = by_index;
+    }
+    match first {
+        Some(b'{') if !node.keys.is_empty() => {
+            matcher.each(cursor, |cursor, target, _| match target {
+                Target::Exact(name) => {
+                    let child = node.keys[name];
+                    visit(tree, child, &mut below[child - number - 1..], cursor, found)
+                }
+                _ => Ok(cursor.value().map(drop)?),
+            })
+        }
+        Some(b'[') if !node.indices.is_empty() => {
+            let mut index = 0;
+            let mut more = cursor.open(b']')?;
+            while more {
+                match node.indices.iter().find(|(wanted, _)| *wanted == index) {
+                    Some((_, child)) => {
+                        visit(tree, *child, &mut below[child - number - 1..], cursor, found)?;
+                    }
+                    None => cursor.value().map(drop)?,
+                }
+                index += 1;
+                more = cursor.next_member(b']')?;
+            }
+            Ok(())
+        }
+        _ => Ok(cursor.value().map(drop)?),
+    }
+}
