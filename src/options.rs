@@ -83,6 +83,7 @@ pub struct Options<'a> {
     environment: &'a Environment,
     secrets: &'a Secrets,
     faults: Vec<Diagnostic>,
+    notes: Vec<String>,
 }
 
 impl<'a> Options<'a> {
@@ -94,6 +95,7 @@ impl<'a> Options<'a> {
             environment,
             secrets,
             faults: Vec::new(),
+            notes: Vec::new(),
         };
         for entry in &list.entries {
             options.add(entry);
@@ -145,6 +147,16 @@ impl<'a> Options<'a> {
     /// Notes a fault that the connector found itself.
     pub fn fault(&mut self, fault: Diagnostic) {
         self.faults.push(fault);
+    }
+
+    /// Notes how an option is carried out, for those who ask how an entity works.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Returns what was noted, and forgets it.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     fn take(&mut self, key: &'static str) -> Option<OptionEntry> {

@@ -18,5 +18,6 @@ mod run {
     mod trouble;
     mod types;
     mod views;
+    mod ways;
     mod windows;
 }

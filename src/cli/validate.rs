@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Outcome, load};
+use crate::plan::{GraphFormat, render_graph};
 
 /// Check a pipeline and report every fault, with its place
 ///
@@ -20,6 +21,9 @@ pub struct Arguments {
     /// For people, or a JSON array of faults for editors
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+    /// Also say how each entity of a valid pipeline works: how views are maintained, how jq filters are run
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -45,6 +49,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
                     count(entities, "entity", "entities"),
                     count(files, "file", "files")
                 );
+            }
+            if let (true, Some(plan)) = (arguments.verbose, &loaded.checked.plan) {
+                eprint!("{}", render_graph(plan, GraphFormat::Text));
             }
         }
     }

@@ -43,7 +43,10 @@ fn take_filter(options: &mut Options<'_>) -> Option<Filter> {
     }
     let text = options.text("jq")?;
     match Filter::compile(text.expose()) {
-        Ok(filter) => Some(filter),
+        Ok(filter) => {
+            options.note(filter.explain());
+            Some(filter)
+        }
         Err(error) => {
             options.fault(Diagnostic::new(
                 text.part(error.start, error.end),

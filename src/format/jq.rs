@@ -200,6 +200,14 @@ impl Filter {
         self.compiled.plan.as_ref().err().map(String::as_str)
     }
 
+    /// Says in one line how the filter is run, and why.
+    pub fn explain(&self) -> String {
+        match self.why_interpreted() {
+            None => "jq is read straight off the text".to_owned(),
+            Some(reason) => format!("jq runs in the interpreter, because of {reason}"),
+        }
+    }
+
     pub(super) fn plan(&self) -> Option<&Plan> {
         self.compiled.plan.as_ref().ok()
     }

@@ -30,18 +30,21 @@ pub fn render_graph(plan: &Plan, format: GraphFormat) -> String {
 pub fn explain_entity(node: &Node) -> String {
     let kind = node.kind.words().to_lowercase();
     match &node.work {
-        Work::Source(plan) => match &plan.key {
-            Some(key) => format!("{kind}, the latest row per key ({})", key.join(", ")),
-            None if node.kind == EntityKind::Table => format!("{kind}, every row kept"),
-            None => format!("{kind}, rows kept until every reader has them"),
-        },
+        Work::Source(plan) => {
+            let kept = match &plan.key {
+                Some(key) => format!("the latest row per key ({})", key.join(", ")),
+                None if node.kind == EntityKind::Table => "every row kept".to_owned(),
+                None => "rows kept until every reader has them".to_owned(),
+            };
+            format!("{kind}, {kept}{}", noted(&plan.notes))
+        }
         Work::Lookup(plan) => {
             let params: Vec<&str> = plan
                 .params
                 .iter()
                 .map(|param| param.name.as_str())
                 .collect();
-            format!("lookup by ({})", params.join(", "))
+            format!("lookup by ({}){}", params.join(", "), noted(&plan.notes))
         }
         Work::View { .. } => format!("{kind}, evaluated inside its readers"),
         Work::Derived(plan) => format!("{kind}, {}", maintenance(plan)),
@@ -51,6 +54,10 @@ pub fn explain_entity(node: &Node) -> String {
         },
         Work::Secret { backend } => format!("{kind} from {backend}"),
     }
+}
+
+fn noted(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("; {note}")).collect()
 }
 
 fn maintenance(plan: &DerivedPlan) -> String {

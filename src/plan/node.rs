@@ -106,6 +106,8 @@ pub struct SourcePlan {
     pub ingest: Ingest,
     /// The columns of the primary key, in the order written.
     pub key: Option<Vec<String>>,
+    /// How options are carried out, for people.
+    pub notes: Vec<String>,
 }
 
 /// How the rows of a connector become the rows of the relation.
@@ -142,6 +144,8 @@ pub struct LookupPlan {
     pub answers_sql: String,
     /// Name and DuckDB type of each column the lookup has in a query: params first.
     pub visible: Vec<(String, String)>,
+    /// How options are carried out, for people.
+    pub notes: Vec<String>,
 }
 
 /// A kept relation with its query.

@@ -67,6 +67,7 @@ pub fn source(
     let made = make(&mut options, &bound.declared);
     refuse_only_generated(relation, &mut options);
     let idle_timeout = idle_timeout(relation, &mut options);
+    let notes = options.take_notes();
     faults.extend(options.finish());
     let watermark = (relation.watermark.as_ref())
         .filter(|_| columns_sound)
@@ -110,6 +111,7 @@ pub fn source(
                 .collect()
         }),
         stored,
+        notes,
     }))
 }
 
@@ -133,6 +135,7 @@ pub fn lookup(
     let make = connector.lookup?;
     let made = make(&mut options, &bound.declared);
     refuse_only_generated(relation, &mut options);
+    let notes = options.take_notes();
     faults.extend(options.finish());
     let connector = made.filter(|_| faults.len() == before)?;
     let all: Vec<Column> = (bound.declared.params.iter())
@@ -152,6 +155,7 @@ pub fn lookup(
         columns: bound.declared.columns,
         answers_sql: format!("SELECT {} FROM ({rows})", list.join(", ")),
         visible: bound.visible,
+        notes,
     })))
 }
 

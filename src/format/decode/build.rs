@@ -47,5 +47,8 @@ fn find_member(members: &[String], name: &str) -> Option<usize> {
             .iter()
             .position(|member| member.to_lowercase() == name.to_lowercase())
     };
-    members.iter().position(|member| member == name).or_else(loose)
+    members
+        .iter()
+        .position(|member| member == name)
+        .or_else(loose)
 }

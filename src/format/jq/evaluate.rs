@@ -9,7 +9,7 @@ use jaq_core::ops::{Cmp, Math};
 use jaq_json::{Num, Val};
 
 use super::places::Places;
-use super::plan::{Cast, Expr, Halt, Plan, Program, Slice};
+use super::plan::{Cast, Expr, Halt, Operator, Plan, Program, Slice};
 use super::walk::Sink;
 use crate::format::scan::{Cursor, Text, is_number};
 use crate::format::value::{Value, without_lone_surrogates, write_text, write_val};
@@ -35,11 +35,7 @@ impl<'t> Answer<'t> {
     pub fn into_text(self) -> String {
         match self {
             Self::Made(text) => text,
-            Self::Value(value) => {
-                let mut text = String::new();
-                value.write(&mut text);
-                text
-            }
+            Self::Value(value) => written(value),
         }
     }
 
@@ -56,6 +52,13 @@ impl<'t> Answer<'t> {
         write(&mut text);
         Self::Made(text)
     }
+}
+
+/// Returns a value as compact JSON.
+fn written(value: Value<'_>) -> String {
+    let mut text = String::new();
+    value.write(&mut text);
+    text
 }
 
 impl Program {
@@ -96,18 +99,6 @@ pub fn evaluate<'t>(
             Some(answer) => Answer::bool(!answer.truth()),
             None => return Ok(None),
         },
-        Expr::Slice(inner, slice) => match evaluate(inner, places, text)? {
-            Some(answer) => slice_of(&answer.value(), *slice)?,
-            None => return Ok(None),
-        },
-        Expr::FromEnd(inner, at) => match evaluate(inner, places, text)? {
-            Some(Answer::Value(value)) => Answer::Value(from_end(value, *at)?),
-            Some(Answer::Made(made)) => {
-                let item = from_end(Value::of(&made), *at)?;
-                Answer::made(|text| item.write(text))
-            }
-            None => return Ok(None),
-        },
         Expr::Alternative(left, right) => match evaluate(left, places, text)? {
             Some(answer) if answer.truth() => answer,
             _ => return evaluate(right, places, text),
@@ -133,28 +124,32 @@ pub fn evaluate<'t>(
             },
             None => return Ok(None),
         },
-        Expr::Compare(operator, left, right) => {
-            let (left, right) = (evaluate(left, places, text)?, evaluate(right, places, text)?);
+        Expr::Binary(operator, left, right) => {
+            let left = evaluate(left, places, text)?;
+            let right = evaluate(right, places, text)?;
             let (Some(left), Some(right)) = (left, right) else {
                 return Ok(None);
             };
-            Answer::bool(compare(*operator, left.value(), right.value()))
+            match operator {
+                Operator::Compare(operator) => {
+                    Answer::bool(compare(*operator, left.value(), right.value()))
+                }
+                Operator::Math(operator) => calculate(*operator, left.value(), right.value())?,
+            }
         }
-        Expr::Math(operator, left, right) => {
-            let (left, right) = (evaluate(left, places, text)?, evaluate(right, places, text)?);
-            let (Some(left), Some(right)) = (left, right) else {
-                return Ok(None);
-            };
-            calculate(*operator, left.value(), right.value())?
-        }
-        Expr::Array(_) | Expr::Object(_) | Expr::Collect(..) | Expr::Pipe(..) => {
+        Expr::FromEnd(..)
+        | Expr::Slice(..)
+        | Expr::Array(_)
+        | Expr::Object(_)
+        | Expr::Collect(..)
+        | Expr::Pipe(..) => {
             return construct(expr, places, text);
         }
     };
     Ok(Some(answer))
 }
 
-/// The expressions that make text of their own.
+/// The expressions that take values apart or make text of their own.
 fn construct<'t>(
     expr: &'t mut Expr,
     places: &Places,
@@ -162,6 +157,15 @@ fn construct<'t>(
 ) -> Result<Option<Answer<'t>>, Halt> {
     let mut out = String::new();
     match expr {
+        Expr::FromEnd(inner, at) => match evaluate(inner, places, text)? {
+            Some(Answer::Value(value)) => return Ok(Some(Answer::Value(from_end(value, *at)?))),
+            Some(Answer::Made(made)) => out = written(from_end(Value::of(&made), *at)?),
+            None => return Ok(None),
+        },
+        Expr::Slice(inner, slice) => match evaluate(inner, places, text)? {
+            Some(answer) => return Ok(Some(slice_of(&answer.value(), *slice)?)),
+            None => return Ok(None),
+        },
         Expr::Array(items) => {
             out.push('[');
             for item in items {
@@ -255,7 +259,12 @@ pub fn write_object(names: &[String], values: &[Answer<'_>], out: &mut String) {
 
 /// Casts as jq does. What it would refuse, or read in a way of its own, is left to it.
 fn cast(to: Cast, answer: Answer<'_>) -> Result<Option<Answer<'_>>, Halt> {
-    let plain = |raw| Value::Text(Text { raw, escaped: false });
+    let plain = |raw| {
+        Value::Text(Text {
+            raw,
+            escaped: false,
+        })
+    };
     let value = match &answer {
         Answer::Value(value) => *value,
         Answer::Made(text) => match (to, Value::of(text)) {
@@ -392,7 +401,11 @@ fn order(left: Value<'_>, right: Value<'_>) -> Option<Ordering> {
 }
 
 fn order_of_numbers(left: &str, right: &str) -> Option<Ordering> {
-    let whole = |digits: &str| !digits.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    let whole = |digits: &str| {
+        !digits
+            .bytes()
+            .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+    };
     match (whole(left), whole(right)) {
         (true, true) => Some(left.parse::<i64>().ok()?.cmp(&right.parse().ok()?)),
         (left_whole, right_whole) => {
@@ -411,11 +424,7 @@ fn order_of_numbers(left: &str, right: &str) -> Option<Ordering> {
     }
 }
 
-fn calculate(
-    operator: Math,
-    left: Value<'_>,
-    right: Value<'_>,
-) -> Result<Answer<'static>, Halt> {
+fn calculate(operator: Math, left: Value<'_>, right: Value<'_>) -> Result<Answer<'static>, Halt> {
     let result: Result<Val, _> = operator.run(interpreted(left), interpreted(right));
     match result {
         // What jq shows of these depends on where it ends up.

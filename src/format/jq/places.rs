@@ -128,7 +128,10 @@ fn grow(
     matchers.push(Matcher::new(Arc::new(Names::exact([]))));
     let mut names: Vec<&str> = Vec::new();
     let mut parts: Vec<&Part> = Vec::new();
-    for part in paths.iter().filter_map(|(_, steps)| Some(&steps.first()?.part)) {
+    for part in paths
+        .iter()
+        .filter_map(|(_, steps)| Some(&steps.first()?.part))
+    {
         if parts.contains(&part) {
             continue;
         }
@@ -216,7 +219,13 @@ fn descend(
             while more {
                 match node.indices.iter().find(|(wanted, _)| *wanted == index) {
                     Some((_, child)) => {
-                        visit(tree, *child, &mut below[child - number - 1..], cursor, found)?;
+                        visit(
+                            tree,
+                            *child,
+                            &mut below[child - number - 1..],
+                            cursor,
+                            found,
+                        )?;
                     }
                     None => cursor.value().map(drop)?,
                 }

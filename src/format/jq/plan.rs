@@ -119,8 +119,7 @@ pub enum Expr {
         left: Box<Expr>,
         right: Box<Expr>,
     },
-    Compare(Cmp, Box<Expr>, Box<Expr>),
-    Math(Math, Box<Expr>, Box<Expr>),
+    Binary(Operator, Box<Expr>, Box<Expr>),
     If {
         condition: Box<Expr>,
         then: Box<Expr>,
@@ -134,6 +133,13 @@ pub enum Expr {
     Collect(Box<Expr>, Box<Plan>),
     /// `first | then`
     Pipe(Box<Expr>, Box<Program>),
+}
+
+/// What is made of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Compare(Cmp),
+    Math(Math),
 }
 
 /// `tonumber` and `tostring`.
@@ -162,6 +168,9 @@ impl Slice {
 
     /// Says whether the length has to be known.
     pub fn counts_from_end(self) -> bool {
-        [self.from, self.to].into_iter().flatten().any(|bound| bound < 0)
+        [self.from, self.to]
+            .into_iter()
+            .flatten()
+            .any(|bound| bound < 0)
     }
 }

@@ -212,7 +212,10 @@ impl<'t, 's> Stages<'t, 's> {
             Draft::Slice(_) => true,
             _ => false,
         };
-        if !self.listed.is_some_and(|start| self.drafts[..start].iter().all(single)) {
+        if !self
+            .listed
+            .is_some_and(|start| self.drafts[..start].iter().all(single))
+        {
             self.close_list()?;
         }
         let listed = self.listed.is_some();
@@ -235,10 +238,7 @@ impl<'t, 's> Stages<'t, 's> {
     }
 
     /// Takes the conditions right before an object into the same pass.
-    fn build(
-        &mut self,
-        members: &[(TermOf<'_>, Option<TermOf<'_>>)],
-    ) -> Result<Output, String> {
+    fn build(&mut self, members: &[(TermOf<'_>, Option<TermOf<'_>>)]) -> Result<Output, String> {
         let conditions = self.drafts.iter().rev();
         let count = conditions
             .take_while(|draft| matches!(draft, Draft::Select(_)))

@@ -6,7 +6,7 @@ use jaq_core::path::{Opt, Part};
 
 use super::TermOf;
 use super::places::{Part as Place, Path, PathStep, Places};
-use super::plan::{Cast, Expr, Program};
+use super::plan::{Cast, Expr, Operator, Program};
 use super::recognise::{Read, STEPS_MAX, Stages, flattened, literal, read_part};
 use crate::format::scan::is_number;
 use crate::format::value::write_text;
@@ -215,33 +215,36 @@ impl Scope {
         operator: &BinaryOp<&str>,
         right: &TermOf<'_>,
     ) -> Result<Expr, String> {
-        let decides = match operator {
+        let operator = match operator {
             BinaryOp::Alt => {
                 return Ok(Expr::Alternative(self.boxed(left)?, self.boxed(right)?));
             }
-            BinaryOp::Cmp(operator) => {
-                return Ok(Expr::Compare(*operator, self.boxed(left)?, self.boxed(right)?));
+            BinaryOp::Cmp(operator) => Operator::Compare(*operator),
+            BinaryOp::Math(operator) => Operator::Math(*operator),
+            BinaryOp::And | BinaryOp::Or => {
+                return Ok(Expr::Logic {
+                    decides: matches!(operator, BinaryOp::Or),
+                    left: self.boxed(left)?,
+                    right: self.boxed(right)?,
+                });
             }
-            BinaryOp::Math(operator) => {
-                return Ok(Expr::Math(*operator, self.boxed(left)?, self.boxed(right)?));
-            }
-            BinaryOp::And => false,
-            BinaryOp::Or => true,
             BinaryOp::Comma => return Err("`,` outside of `[…]`".to_owned()),
             BinaryOp::Pipe(_) => return Err("`as`".to_owned()),
             _ => return Err("an assignment".to_owned()),
         };
-        Ok(Expr::Logic {
-            decides,
-            left: self.boxed(left)?,
-            right: self.boxed(right)?,
-        })
+        Ok(Expr::Binary(
+            operator,
+            self.boxed(left)?,
+            self.boxed(right)?,
+        ))
     }
 
     /// Takes `[a, b, c]`, or `[.a[] | …]`.
     fn array(&mut self, term: &TermOf<'_>, inner: &TermOf<'_>) -> Result<Expr, String> {
-        let items: Result<Vec<Expr>, String> =
-            between_commas(inner).into_iter().map(|item| self.term(item)).collect();
+        let items: Result<Vec<Expr>, String> = between_commas(inner)
+            .into_iter()
+            .map(|item| self.term(item))
+            .collect();
         match items {
             Ok(items) => Ok(Expr::Array(items)),
             Err(reason) => self.collect(term).map_err(|_| reason),

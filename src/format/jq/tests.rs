@@ -205,7 +205,10 @@ fn others_say_what_they_need_the_interpreter_for() {
         ("(.a | tonumber)?", "`try` or `?`"),
         (".a = 1", "an assignment"),
         (".[] | {a: \"\\(.b)\"}", "a text with `\\(…)`"),
-        ("map(.a) | length", "an array that is made in the middle of a pipe"),
+        (
+            "map(.a) | length",
+            "an array that is made in the middle of a pipe",
+        ),
         (".[] | {a: (.b | ascii_downcase)}", "`ascii_downcase`"),
     ] {
         let filter = Filter::compile(text).unwrap();

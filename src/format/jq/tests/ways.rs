@@ -74,7 +74,10 @@ fn compare_filter(filter: &Filter, document: &str, counts: &mut Counts) {
             counts.outputs += outputs.len();
         }
         (Some(mine), Err(error)) => {
-            panic!("{} on {document}: {mine:?}, but {outputs:?} and {error}", filter.text())
+            panic!(
+                "{} on {document}: {mine:?}, but {outputs:?} and {error}",
+                filter.text()
+            )
         }
         (None, Ok(())) => counts.given_up += 1,
         (None, Err(_)) => counts.errors += 1,
@@ -95,13 +98,14 @@ fn generated_filters_on_generated_documents() {
             compare_filter(&filter, &documents.document(), &mut counts);
         }
     }
-    // Most filters have a plan, many cases an answer, and many an error; a plan seldom gives up in vain.
+    // Most filters have a plan, many cases an answer, and many an error. A plan gives up in vain mostly where a
+    // document has a key twice, which every other one here has.
     assert!(
         counts.cases > 25_000
             && counts.answered > 5_000
             && counts.outputs > 4_000
             && counts.errors > 5_000
-            && counts.given_up * 20 < counts.answered,
+            && counts.given_up * 6 < counts.answered,
         "{counts:?}"
     );
 }
