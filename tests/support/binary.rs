@@ -440,10 +440,14 @@ impl std::fmt::Display for Output {
     }
 }
 
-/// Returns the binary that cargo built for this test or bench. An example has none, and runs none.
-fn binary() -> &'static str {
+/// Returns the binary that cargo built for this test or bench, or the one that `OMLSP_BINARY` names, to measure
+/// another build. An example has none, and runs none.
+fn binary() -> OsString {
+    if let Some(path) = std::env::var_os("OMLSP_BINARY") {
+        return path;
+    }
     match option_env!("CARGO_BIN_EXE_omlsp") {
-        Some(path) => path,
+        Some(path) => path.into(),
         None => panic!("cargo names the binary to tests and benches only"),
     }
 }
