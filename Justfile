@@ -23,9 +23,13 @@ lint:
     cargo fmt
     cargo clippy --release --all-targets -- -D warnings
 
-# The benchmarks, each printing one table.
+# The workloads beside the raw limits of this machine, in one table; `just bench W1 --runs 11` for some.
 bench *ARGS:
-    cargo bench {{ARGS}}
+    cargo bench --bench workloads -- {{ARGS}}
+
+# The parts by themselves: filters, encoders, schedules.
+bench-parts *ARGS:
+    cargo bench --bench parts -- {{ARGS}}
 
 # Run a pipeline once, in memory.
 once PATH:
