@@ -83,12 +83,6 @@ pub fn source(
         },
         visible: true,
     };
-    let not_null = (relation.columns.iter())
-        .filter(|column| {
-            column.generated.is_some() && is_not_null(relation, &column.name, column.not_null)
-        })
-        .map(|column| column.name.name.clone())
-        .collect();
     let mut columns = bound.declared.columns;
     columns.extend((bound.declared.included.into_iter()).map(|included| included.column));
     let rows = bound.generated.over(&base_sql(&columns), &name.name);
@@ -97,7 +91,7 @@ pub fn source(
         ingest: Ingest {
             rows_sql: format!("SELECT {} FROM ({rows})", stored.column_list()),
             columns,
-            not_null,
+            not_null: computed_not_null(relation),
             watermark: watermark.map(|(column, expression)| Watermark {
                 column,
                 expression,
@@ -113,6 +107,14 @@ pub fn source(
         stored,
         notes,
     }))
+}
+
+/// Returns the columns that are computed and may not be NULL.
+fn computed_not_null(relation: &Relation) -> Vec<String> {
+    let computed = relation.columns.iter().filter(|column| {
+        column.generated.is_some() && is_not_null(relation, &column.name, column.not_null)
+    });
+    computed.map(|column| column.name.name.clone()).collect()
 }
 
 /// Builds a lookup; `None` if there were faults.
