@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::feed::Feed;
-use super::maintain::Program;
 use crate::batch::{Column, Schema};
 use crate::connector::{LookupConnector, SinkConnector, SourceConnector};
-use crate::engine::{Layout, Stored};
+use crate::engine::Stored;
 use crate::secret::Secrets;
 use crate::sql::EntityKind;
 
@@ -41,21 +40,6 @@ impl Plan {
             }
         }
         self.adopt_lookups(other, changed);
-    }
-
-    /// Puts other connectors in the place of those of sinks for which there is another. Only for a plan that
-    /// nobody else holds a part of.
-    pub fn replace_sinks(
-        &mut self,
-        other: &dyn Fn(&str, &SinkPlan) -> Option<Arc<dyn SinkConnector>>,
-    ) {
-        for node in self.nodes.iter_mut().filter_map(Arc::get_mut) {
-            if let Work::Sink(plan) = &mut node.work
-                && let Some(connector) = other(&node.name, plan)
-            {
-                plan.connector = connector;
-            }
-        }
     }
 
     /// Takes the lookups of another plan in the place of its own, except those that have changed.
@@ -126,13 +110,6 @@ pub struct SourcePlan {
     pub notes: Vec<String>,
 }
 
-impl SourcePlan {
-    /// Returns after what time without rows its watermark holds nothing back any more.
-    pub fn idle_timeout(&self) -> Option<Duration> {
-        self.ingest.watermark.as_ref()?.idle_timeout
-    }
-}
-
 /// How the rows of a connector become the rows of the relation.
 #[derive(Clone, Debug)]
 pub struct Ingest {
@@ -187,44 +164,8 @@ pub enum Maintenance {
     WindowClose(Closing),
     /// New rows of either input meet those of the other that the watermark still lets them meet.
     IntervalJoin(Horizon),
-    /// Stages with states of their own follow what comes and goes.
-    Incremental(Box<Program>),
     /// The query runs over everything and the difference is applied; with the reason.
     Recompute { reason: String },
-}
-
-impl Maintenance {
-    /// Says whether rows that came long ago are read again, of the input of that place.
-    pub fn rereads(&self, input: usize) -> bool {
-        match self {
-            Self::Linear => false,
-            Self::Incremental(program) => program.rereads[input],
-            // The first two until they have looked which rows they need.
-            Self::WindowClose(_) | Self::IntervalJoin(_) | Self::Recompute { .. } => true,
-        }
-    }
-
-    /// Says in a few words how a relation follows its inputs.
-    pub fn words(&self) -> String {
-        match self {
-            Self::Linear => "maintained from each new batch alone".to_owned(),
-            Self::WindowClose(_) => {
-                "gives each window once, when the watermark passes its end".to_owned()
-            }
-            Self::IntervalJoin(_) => {
-                "joined from each new batch and the rows of the other side that the watermark keeps"
-                    .to_owned()
-            }
-            Self::Incremental(program) => {
-                let words = program.words();
-                let colon = if words.is_empty() { "" } else { ": " };
-                format!("maintained by what changes{colon}{words}")
-            }
-            Self::Recompute { reason } => {
-                format!("recomputed and compared after each batch, because {reason}")
-            }
-        }
-    }
 }
 
 /// How the windows of a view close.
@@ -249,14 +190,6 @@ pub struct Horizon {
     /// Queries for the earliest start of an open session, run over all rows that are kept, with the watermark as
     /// the parameter after the ranges of the inputs: the number of the input, and the query.
     pub sessions: Vec<(usize, String)>,
-}
-
-impl SinkPlan {
-    /// Says whether rows also go away.
-    pub fn is_changing(&self) -> bool {
-        let mut inputs = self.feed.inputs.iter();
-        inputs.any(|input| input.stored.layout == Layout::Changing)
-    }
 }
 
 /// A sink.

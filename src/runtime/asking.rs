@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -42,7 +43,7 @@ impl Asker {
             step: step.clone(),
         };
         Self {
-            context: shared.context_on_tape(entity, stop),
+            context: shared.context(entity, stop),
             shared: Arc::clone(shared),
             steps: feed.lookups.iter().map(prepare).collect(),
         }
@@ -94,12 +95,13 @@ impl Asking<'_> {
         mut cache: Option<&mut Cache>,
     ) -> anyhow::Result<()> {
         let questions = questions(params)?;
+        let now = Instant::now();
         let mut parts: Vec<RecordBatch> = Vec::new();
         let mut open = Vec::new();
         for question in questions {
             match cache
                 .as_mut()
-                .and_then(|cache| cache.get(&question.values, self.trigger))
+                .and_then(|cache| cache.get(&question.values, now))
             {
                 Some(rows) => parts.push(self.with_params(params, question.row, &rows)?),
                 None => open.push(question),
@@ -109,7 +111,7 @@ impl Asking<'_> {
             let rows = self.accepted(decoded)?;
             parts.push(self.with_params(params, question.row, &rows)?);
             if let Some(cache) = cache.as_mut() {
-                cache.put(question.values, rows, self.trigger);
+                cache.put(question.values, rows, now);
             }
         }
         self.fill(session, answers, &parts)
@@ -118,7 +120,6 @@ impl Asking<'_> {
     /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
     fn request_all(&self, questions: Vec<Question>) -> anyhow::Result<Vec<(Question, Decoded)>> {
         let limits = self.lookup.connector.limits();
-        let context = &self.context.clone().of_entity(&self.lookup.name);
         let next = AtomicUsize::new(0);
         let answers: Mutex<Vec<Option<anyhow::Result<Decoded>>>> =
             Mutex::new(questions.iter().map(|_| None).collect());
@@ -130,8 +131,9 @@ impl Asking<'_> {
                 };
                 let answer = match self.context.stop.check() {
                     Ok(()) => {
-                        let connector = &self.lookup.connector;
-                        connector.request(&question.values, self.trigger, context)
+                        self.lookup
+                            .connector
+                            .request(&question.values, self.trigger, self.context)
                     }
                     Err(stopped) => Err(stopped.into()),
                 };
@@ -143,12 +145,7 @@ impl Asking<'_> {
                 }
             }
         };
-        // A record is played in one order.
-        let concurrency = match context.player() {
-            Some(_) => 1,
-            None => limits.concurrency,
-        };
-        let threads = concurrency.min(questions.len());
+        let threads = limits.concurrency.min(questions.len());
         if threads <= 1 {
             work();
         } else {
@@ -296,9 +293,7 @@ fn questions(params: &RecordBatch) -> anyhow::Result<Vec<Question>> {
     Ok(questions)
 }
 
-/// Answers that are kept for a while, the least recently used given up first. Their age is counted from the
-/// trigger that asked to the trigger that wants them, not by the clock: so the same rows ask the same
-/// questions whenever they are taken.
+/// Answers that are kept for a while, the least recently used given up first.
 pub struct Cache {
     limits: CacheLimits,
     answers: HashMap<String, Kept>,
@@ -309,7 +304,7 @@ pub struct Cache {
 
 struct Kept {
     rows: RecordBatch,
-    asked: DateTime<Utc>,
+    asked: Instant,
     used: u64,
 }
 
@@ -323,12 +318,10 @@ impl Cache {
         }
     }
 
-    fn get(&mut self, values: &[Value], now: DateTime<Utc>) -> Option<RecordBatch> {
+    fn get(&mut self, values: &[Value], now: Instant) -> Option<RecordBatch> {
         let key = key_of(values);
         let kept = self.answers.get_mut(&key)?;
-        // One that is older than the answer, from another input, is none the worse for it.
-        let age = (now - kept.asked).to_std().unwrap_or_default();
-        if age >= self.limits.ttl {
+        if now.duration_since(kept.asked) >= self.limits.ttl {
             let kept = self.answers.remove(&key)?;
             self.rows -= kept.rows.num_rows().max(1);
             return None;
@@ -338,7 +331,7 @@ impl Cache {
         Some(kept.rows.clone())
     }
 
-    fn put(&mut self, values: Vec<Value>, rows: RecordBatch, now: DateTime<Utc>) {
+    fn put(&mut self, values: Vec<Value>, rows: RecordBatch, now: Instant) {
         let size = rows.num_rows().max(1);
         if (rows.num_rows() == 0 && !self.limits.missing) || size > self.limits.rows_max {
             return;

@@ -42,7 +42,7 @@ pub struct Runtime {
     pub shared: Arc<Shared>,
     pub(super) plan: RwLock<Arc<Plan>>,
     executor: Arc<Executor<'static>>,
-    pub(super) door: Door,
+    door: Door,
     options: RunOptions,
     pub(super) streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
     pub(super) crew: Arc<Crew>,
@@ -98,7 +98,7 @@ impl Runtime {
             .expect("no panic happens under this lock")
     }
 
-    pub(super) fn stream(&self, name: &str) -> Arc<Stream> {
+    fn stream(&self, name: &str) -> Arc<Stream> {
         let streams = self.lock_streams();
         Arc::clone(streams.get(name).expect("every kept relation has a stream"))
     }
@@ -153,8 +153,37 @@ impl Runtime {
         part: Part,
     ) -> anyhow::Result<()> {
         let (bell, inbox) = inbox();
-        let (inputs, stream) = self.ends(session, node, part)?;
+        let (name, feed, keeps, stream) = match (part, &node.work) {
+            (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, Keeps::Nothing, None),
+            _ => {
+                let plan = node
+                    .derived()
+                    .expect("a relation's node is made of its plan");
+                let keeps = match plan.maintenance {
+                    Maintenance::Linear => Keeps::Nothing,
+                    // The first two until they have looked which rows they need.
+                    Maintenance::WindowClose(_)
+                    | Maintenance::IntervalJoin(_)
+                    | Maintenance::Recompute { .. } => Keeps::All,
+                };
+                let stream = self.stream(&plan.stored.name);
+                (plan.stored.name.clone(), &plan.feed, keeps, Some(stream))
+            }
+        };
+        let inputs = self.inputs(feed);
+        if let Some(stream) = &stream {
+            stream.set_upstream(inputs.clone());
+        }
         for input in &inputs {
+            let position = Ledger::new(session)
+                .position(&name, &input.stored.name)?
+                .unwrap_or(0);
+            let pending = pending_rows(session, input, position)?;
+            let keeps = match keeps {
+                Keeps::All if input.stored.layout == Layout::Passing => Keeps::All,
+                _ => Keeps::Nothing,
+            };
+            input.add_reader(&name, position, pending, keeps);
             input.subscribe(bell.clone());
         }
         let consumer = |leash| Consumer {
@@ -172,49 +201,6 @@ impl Runtime {
         self.crew
             .hire(&self.executor, role, |leash| consumer(leash).run());
         Ok(())
-    }
-
-    /// Returns the streams that a consumer reads, which know it from now on, and the one that it makes.
-    pub(super) fn ends(
-        &self,
-        session: &Session,
-        node: &Node,
-        part: Part,
-    ) -> anyhow::Result<(Vec<Arc<Stream>>, Option<Arc<Stream>>)> {
-        let (name, feed, maintenance, stream) = match (part, &node.work) {
-            (Part::Sink, Work::Sink(plan)) => {
-                (node.name.clone(), &plan.feed, &Maintenance::Linear, None)
-            }
-            _ => {
-                let plan = node
-                    .derived()
-                    .expect("a relation's node is made of its plan");
-                let stream = self.stream(&plan.stored.name);
-                (
-                    plan.stored.name.clone(),
-                    &plan.feed,
-                    &plan.maintenance,
-                    Some(stream),
-                )
-            }
-        };
-        let inputs = self.inputs(feed);
-        if let Some(stream) = &stream {
-            stream.set_upstream(inputs.clone());
-        }
-        for (place, input) in inputs.iter().enumerate() {
-            let position = Ledger::new(session)
-                .position(&name, &input.stored.name)?
-                .unwrap_or(0);
-            let pending = pending_rows(session, input, position)?;
-            let keeps = if maintenance.rereads(place) && input.stored.layout == Layout::Passing {
-                Keeps::All
-            } else {
-                Keeps::Nothing
-            };
-            input.add_reader(&name, position, pending, keeps);
-        }
-        Ok((inputs, stream))
     }
 
     fn inputs(&self, feed: &Feed) -> Vec<Arc<Stream>> {
@@ -244,8 +230,10 @@ impl Runtime {
             leash,
             once: self.options.once,
         };
+        let watermark = plan.ingest.watermark.as_ref();
+        let idle_timeout = watermark.and_then(|watermark| watermark.idle_timeout);
         self.stream(&plan.stored.name)
-            .set_idle_timeout(plan.idle_timeout());
+            .set_idle_timeout(idle_timeout);
         let role = (node.name.as_str(), Role::Source);
         self.crew
             .hire(&self.executor, role, |leash| source(leash).run());

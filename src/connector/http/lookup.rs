@@ -117,10 +117,9 @@ impl LookupConnector for HttpLookup {
     fn request(
         &self,
         params: &[serde_json::Value],
-        trigger: DateTime<Utc>,
+        _trigger: DateTime<Utc>,
         context: &Context,
     ) -> anyhow::Result<Decoded> {
-        let context = &context.clone().of_trigger(trigger);
         let request = self.template.bind(params)?;
         let wanted = Wanted {
             answer: Answer::Whole {

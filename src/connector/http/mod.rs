@@ -19,7 +19,6 @@ mod oauth;
 mod rate_limit;
 mod retry;
 
-mod tape;
 mod wire;
 
 mod client;

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,6 @@ use super::executor::{dropped, within};
 use super::frames::{Frames, Received};
 use super::inbox::{Gone, Item, Sender};
 use super::options::WsOptions;
-use super::tape::Taping;
 use crate::connector::Event;
 
 /// A connection that lived this long was a good one: the next backoff starts from its smallest again.
@@ -55,8 +54,6 @@ pub(super) struct Shared {
     pub inbox: Sender,
     /// How many connections there are, for the sizes of their buffers.
     pub count: AtomicUsize,
-    /// What writes down what comes, if something does; set before the first connection is started.
-    pub tape: OnceLock<Taping>,
 }
 
 /// One connection of a source.
@@ -127,12 +124,10 @@ impl Connection {
                     if attempt > 0 {
                         self.report(Event::Recovered).await?;
                     }
-                    self.taping(|taping| taping.open(&self.address.label));
                     if let Some(gap) = gap.take() {
                         self.report_gap(gap).await?;
                     }
-                    let socket = slot.insert(socket);
-                    let mut session = Session::new(&self.shared, &self.address, (socket, frames));
+                    let mut session = Session::new(&self.shared, slot.insert(socket), frames);
                     let lost = session.receive().await?;
                     if session.started.elapsed() >= STABLE_AFTER {
                         attempt = 0;
@@ -142,7 +137,6 @@ impl Connection {
                     if let Some(mut socket) = slot.take() {
                         close(&mut socket, lost.code).await;
                     }
-                    self.taping(|taping| taping.close(&self.address.label, from, &reason));
                     gap = Some(OpenGap {
                         from,
                         reason: reason.clone(),
@@ -153,7 +147,6 @@ impl Connection {
                     let reason = self.mask(&refusal.reason);
                     if !refused {
                         refused = true;
-                        self.taping(|taping| taping.refused(&self.address.label, &reason));
                         self.report(Event::Warning(self.shown(&reason))).await?;
                     }
                     (reason, refusal.retry_after)
@@ -169,12 +162,6 @@ impl Connection {
             })
             .await?;
             Timer::after(pause).await;
-        }
-    }
-
-    fn taping(&self, write: impl FnOnce(&Taping)) {
-        if let Some(taping) = self.shared.tape.get() {
-            write(taping);
         }
     }
 
@@ -256,7 +243,6 @@ enum Turn {
 /// An established connection.
 struct Session<'s> {
     shared: &'s Shared,
-    address: &'s Address,
     socket: &'s mut Socket,
     /// Received and not yet handed over.
     frames: &'s mut Frames,
@@ -273,16 +259,11 @@ struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    fn new(
-        shared: &'s Shared,
-        address: &'s Address,
-        (socket, frames): (&'s mut Socket, &'s mut Frames),
-    ) -> Self {
+    fn new(shared: &'s Shared, socket: &'s mut Socket, frames: &'s mut Frames) -> Self {
         let now = Instant::now();
         let next_ping = now + shared.options.ping_interval;
         Self {
             shared,
-            address,
             socket,
             frames,
             messages_max: shared.options.batch_rows_max,
@@ -366,8 +347,8 @@ impl<'s> Session<'s> {
         };
         match message {
             Message::Text(text) if self.is_answer_to_ping(text) => {}
-            Message::Text(text) => self.frames.push(self.taped(text.as_bytes()), now),
-            Message::Binary(bytes) => self.frames.push(self.taped(bytes), now),
+            Message::Text(text) => self.frames.push(text.as_bytes(), now),
+            Message::Binary(bytes) => self.frames.push(bytes, now),
             // A ping was answered by the library; raw frames are never given to readers.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {
@@ -391,14 +372,6 @@ impl<'s> Session<'s> {
             }
         }
         None
-    }
-
-    /// Returns the message, after it was recorded if the run is.
-    fn taped<'m>(&self, message: &'m [u8]) -> &'m [u8] {
-        if let Some(taping) = self.shared.tape.get() {
-            taping.frame(&self.address.label, message);
-        }
-        message
     }
 
     /// Several exchanges answer the text `ping` with the text `pong`, which is no JSON and no row.

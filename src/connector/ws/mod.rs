@@ -17,12 +17,10 @@ mod frames;
 mod inbox;
 
 mod dial;
-mod tape;
 
 mod connection;
 
 mod reader;
-mod replay;
 
 use super::{
     Cadence, Connector, Declared, OnError, Overlap, SourceConnector, SourceReader, StartQuery,

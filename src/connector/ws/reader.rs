@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_channel as channel;
@@ -17,8 +17,6 @@ use super::executor;
 use super::frames::{Frames, Received};
 use super::inbox::{Item, Receiver, inbox};
 use super::options::{Start, WsOptions};
-use super::replay::Played;
-use super::tape::Taping;
 use super::tls::client_config;
 use crate::batch::{Column, Decoded};
 use crate::connector::{Context, Delivery, Event, ReadEnd, SourceReader};
@@ -34,7 +32,7 @@ const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
 const GROUP_BATCHES_MAX: usize = 16;
 
 /// Batches are decoded as one body, with its rows beside it in memory.
-pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the end of a source waits for the close frames to be sent and answered: a little more than what
 /// a connection gives its server.
@@ -45,7 +43,7 @@ const FINISH_SLICE: Duration = Duration::from_millis(10);
 
 /// An open ws source.
 pub(super) struct WsReader {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     decoder: Decoder,
     inbox: Receiver,
     /// By URL. A connection ends when its sender is dropped.
@@ -53,14 +51,11 @@ pub(super) struct WsReader {
     /// Every connection holds a clone of the sender, so that the end of all of them can be waited for.
     running: (channel::Sender<Infallible>, channel::Receiver<Infallible>),
     next_refresh: Option<Instant>,
-    started: bool,
-    /// What is known of the connections of a record that is played.
-    pub(super) played: Played,
     query_failures: u32,
     /// The faults of the query's rows that are told already.
     told: HashSet<String>,
     /// Messages of the next batch.
-    pub(super) batch: Frames,
+    batch: Frames,
     /// Messages after those.
     more: Frames,
     /// Decoded and not yet committed: an error of `emit` loses nothing if the reader is read again.
@@ -68,7 +63,7 @@ pub(super) struct WsReader {
 }
 
 impl WsReader {
-    /// Opens the source; the first read starts its connections.
+    /// Opens the source; without a query its connection is started at once.
     ///
     /// # Errors
     /// There are no certificate authorities for `wss://`, or no thread.
@@ -83,41 +78,29 @@ impl WsReader {
         let rows = options.rows.clone();
         let decoder = Decoder::new(columns, rows.filter, rows.timestamp_unit);
         let (sender, receiver) = inbox();
-        Ok(Self {
+        let mut reader = Self {
             shared: Arc::new(Shared {
                 options,
                 dialer,
                 inbox: sender,
                 count: AtomicUsize::new(1),
-                tape: OnceLock::new(),
             }),
             decoder,
             inbox: receiver,
             connections: HashMap::new(),
             running: channel::bounded(1),
             next_refresh: None,
-            started: false,
-            played: Played::default(),
             query_failures: 0,
             told: HashSet::new(),
             batch: Frames::default(),
             more: Frames::default(),
             undelivered: None,
-        })
-    }
-
-    /// Starts the only connection, or has the query asked.
-    fn start(&mut self, context: &Context) -> anyhow::Result<()> {
-        self.started = true;
-        if let Some(recorder) = context.recorder() {
-            let taping = Taping::new(recorder, context.entity(), &self.shared.options);
-            self.shared.tape.get_or_init(|| taping);
+        };
+        match reader.shared.options.start {
+            Some(_) => reader.next_refresh = Some(Instant::now()),
+            None => reader.connect(Addresses::single(&reader.shared.options))?,
         }
-        match self.shared.options.start {
-            Some(_) => self.next_refresh = Some(Instant::now()),
-            None => self.connect(Addresses::single(&self.shared.options))?,
-        }
-        Ok(())
+        Ok(reader)
     }
 
     /// Asks `on_start_query` if it is due, and opens and closes the difference.
@@ -178,9 +161,6 @@ impl WsReader {
         for (url, address) in addresses.by_url {
             if self.connections.contains_key(&url) {
                 continue;
-            }
-            if let Some(taping) = self.shared.tape.get() {
-                taping.dial(&address, &self.shared.options);
             }
             let connection = Connection {
                 shared: Arc::clone(&self.shared),
@@ -249,7 +229,7 @@ impl WsReader {
         }
     }
 
-    pub(super) fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
+    fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
         let Some(Received { time, .. }) = self.batch.received() else {
             return Ok(());
         };
@@ -262,7 +242,7 @@ impl WsReader {
         Ok(())
     }
 
-    pub(super) fn deliver(
+    fn deliver(
         &mut self,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -317,12 +297,6 @@ impl SourceReader for WsReader {
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
-        if let Some(player) = context.player() {
-            return self.replay(&Arc::clone(player), context, emit);
-        }
-        if !self.started {
-            self.start(context)?;
-        }
         // A receiver of `stop` lives as long as its connection: it cannot end by itself but by a panic,
         // and a new reader is the way out of that.
         let dead = self.connections.values().any(channel::Sender::is_closed);
