@@ -13,7 +13,7 @@ use omlsp::sql::add_source;
 const CASES: usize = 100_000;
 
 /// One in so many is bound by the engine too, which takes a thousand times as long.
-const BOUND_EVERY: usize = 50;
+const BOUND_EVERY: usize = 200;
 
 /// What is put into a text: what begins or ends something, and words that mean something.
 const SNIPPETS: &[&str] = &[
