@@ -61,6 +61,9 @@ fn case(seed: u64) -> Vec<(String, usize)> {
     let on_disk = seed.is_multiple_of(40);
     let mut pipeline = Pipeline::open(relations, views, on_disk)
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    if std::env::var_os("OMLSP_MAINTAIN_SHOW").is_some() {
+        println!("{}", pipeline.text());
+    }
     for batch in 0..BATCHES {
         for _ in 0..random.usize(1..3) {
             pipeline.deliver(&mut random);

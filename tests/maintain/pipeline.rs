@@ -372,8 +372,12 @@ impl Pipeline {
             if let Some(plan) = self.derived(view) {
                 let columns: Vec<String> = (plan.stored.columns.iter())
                     .map(|(name, sql_type)| match sql_type.as_str() {
-                        // Sums of floating point numbers depend on their order.
-                        "DOUBLE" => format!("round(\"{name}\", 6) AS \"{name}\""),
+                        // Sums of floating point numbers depend on their order: six digits after the
+                        // point are compared, or nine in all.
+                        "DOUBLE" => format!(
+                            "round(\"{name}\", least(6, 9 - ceil(log10(greatest(abs(\"{name}\"), 1e-300))))::INTEGER) \
+                             AS \"{name}\""
+                        ),
                         _ => format!("\"{name}\""),
                     })
                     .collect();

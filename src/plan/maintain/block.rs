@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::decompose::Decomposer;
+use super::decompose::{Decomposer, MENTIONS_MAX};
 use super::keys::{Table, equalities, keyed_subquery};
 use super::program::{Block, Mention, TOUCHED, Touch};
 use super::tree::{
@@ -58,6 +58,9 @@ pub(super) fn weave(decomposer: &mut Decomposer<'_>, node: &Value) -> Result<Dra
     let (tree, vanishes) = weaver.node(node)?;
     if !vanishes {
         return Err("a part of it has rows before any relation has".to_owned());
+    }
+    if weaver.mentions.len() > MENTIONS_MAX {
+        return Err(format!("it joins more than {MENTIONS_MAX} relations"));
     }
     Ok(Draft {
         tree,

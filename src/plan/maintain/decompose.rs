@@ -15,6 +15,9 @@ use crate::engine::shape::Reason;
 use crate::plan::bind::Binder;
 use crate::sql::quote_ident;
 
+/// A block with more mentions is recomputed: each is followed by a query that joins them all.
+pub(super) const MENTIONS_MAX: usize = 16;
+
 /// Queries beyond so many stages are recomputed: each stage costs some statements a batch.
 const STAGES_MAX: usize = 24;
 

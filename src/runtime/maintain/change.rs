@@ -49,8 +49,9 @@ pub(super) struct Changes<'a> {
     pub first: bool,
 }
 
-/// The content that a mention stands for: sign and query; several where it is taken apart.
-type Parts = Vec<(i8, String)>;
+/// The mentions whose old content is taken apart while another one changes: each makes three queries of one.
+/// That of more is found by its difference to the new, which reads it whole.
+const CORRECTED_MAX: usize = 2;
 
 impl<'a> Changes<'a> {
     pub fn new(
@@ -191,34 +192,73 @@ impl<'a> Changes<'a> {
     }
 
     /// Returns the ways in which the other mentions are read while one changes, each with a sign.
+    ///
+    /// The old content of a mention is its content without what came and with what went. Each of the three
+    /// is a way of its own; while a mention is read as one of the latter two, those apart from it have no
+    /// part, since what they add is in the first way already.
     fn contents(&self, block: &Block, index: usize, order: &[usize]) -> Vec<(i8, Vec<String>)> {
         let place = |index: usize| order.iter().position(|other| *other == index);
-        let mut ways: Vec<(i8, Vec<String>)> = vec![(1, Vec::new())];
+        let is_later = |other: usize| place(other).is_some_and(|at| place(index) < Some(at));
+        let mut base: Vec<Option<String>> = Vec::new();
+        let mut corrected = Vec::new();
         for (other, mention) in block.mentions.iter().enumerate() {
             let relation = mention.relation;
-            let later = place(other).is_some_and(|place_of| place(index) < Some(place_of));
-            let parts: Parts = if other == index {
-                vec![(1, String::new())]
+            let changed = &self.relations[relation];
+            base.push(if other == index {
+                Some(String::new())
             } else if block.mentions[index].apart.contains(&other) {
-                vec![(1, self.nothing(relation))]
-            } else if !later {
-                vec![(1, self.relations[relation].content.clone())]
-            } else if mention.touch.is_some() {
-                vec![(1, self.before(relation))]
+                Some(self.nothing(relation))
+            } else if !is_later(other) {
+                None
+            } else if self.first
+                || changed.before.is_some()
+                || mention.touch.is_some()
+                || corrected.len() == CORRECTED_MAX
+            {
+                Some(self.before(relation))
             } else {
-                self.parts_before(relation)
-            };
-            ways = (ways.into_iter())
-                .flat_map(|(sign, contents)| {
-                    parts.iter().map(move |(part_sign, part)| {
-                        let mut contents = contents.clone();
-                        contents.push(part.clone());
-                        (sign * part_sign, contents)
-                    })
-                })
-                .collect();
+                corrected.push(other);
+                None
+            });
         }
-        ways
+        let mut ways: Vec<(i8, Vec<(usize, &str)>)> = vec![(1, Vec::new())];
+        for other in corrected {
+            let apart = &block.mentions[other].apart;
+            let rows = self.relations[block.mentions[other].relation].rows.signed();
+            for way in 0..ways.len() {
+                let (sign, chosen) = ways[way].clone();
+                if chosen.iter().any(|(before, _)| apart.contains(before)) {
+                    continue;
+                }
+                for (row_sign, rows) in &rows {
+                    let mut chosen = chosen.clone();
+                    chosen.push((other, *rows));
+                    ways.push((-sign * row_sign, chosen));
+                }
+            }
+        }
+        let read = |chosen: &[(usize, &str)], other: usize| -> String {
+            let relation = block.mentions[other].relation;
+            if let Some((_, rows)) = chosen.iter().find(|(corrected, _)| *corrected == other) {
+                return (*rows).to_owned();
+            }
+            let excluded =
+                |(corrected, _): &(usize, &str)| block.mentions[*corrected].apart.contains(&other);
+            match &base[other] {
+                _ if other != index && chosen.iter().any(excluded) => self.nothing(relation),
+                Some(base) => base.clone(),
+                None => self.relations[relation].content.clone(),
+            }
+        };
+        let all = 0..block.mentions.len();
+        (ways.iter())
+            .map(|(sign, chosen)| {
+                (
+                    *sign,
+                    all.clone().map(|other| read(chosen, other)).collect(),
+                )
+            })
+            .collect()
     }
 
     fn nothing(&self, relation: usize) -> String {
@@ -227,22 +267,6 @@ impl<'a> Changes<'a> {
             "SELECT {} FROM ({}\n) WHERE false",
             changed.columns, changed.content
         )
-    }
-
-    /// Returns the old content of a relation in parts.
-    fn parts_before(&self, relation: usize) -> Parts {
-        let changed = &self.relations[relation];
-        if self.first {
-            return Vec::new();
-        }
-        if let Some(before) = &changed.before {
-            return vec![(1, before.clone())];
-        }
-        let mut parts = vec![(1, changed.content.clone())];
-        parts.extend(
-            (changed.rows.signed().into_iter()).map(|(sign, rows)| (-sign, rows.to_owned())),
-        );
-        parts
     }
 
     /// Returns the old content of a relation as one query.
