@@ -4,6 +4,8 @@
 //! `cargo bench --bench kafka [-- ROWS]`; no number is asserted, since machines differ. The workloads of
 //! `cargo bench --bench workloads` measure the same with state, views and a process around it.
 
+#[path = "../tests/kafka/bare.rs"]
+mod bare;
 #[path = "../tests/kafka/broker.rs"]
 mod broker;
 #[path = "../tests/kafka/connect.rs"]
@@ -22,11 +24,10 @@ use omlsp::batch::{RecordBatch, Sign};
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::Offset;
 
+use bare::bare_producer;
 use broker::{available, shared};
 use connect::{batch, context, lines, sink, source};
 
@@ -57,7 +58,7 @@ fn main() {
     for round in 0..ROUNDS {
         let (ours, bare) = (format!("ours-{round}"), format!("bare-{round}"));
         let times = [
-            bare_producer(&payloads, &bare),
+            bare_on(&payloads, &bare),
             through_the_sink(&tickers, &ours),
             bare_consumer(rows, &ours),
             through_the_source(rows, &ours),
@@ -110,6 +111,12 @@ fn tickers(rows: usize) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("the columns are as long")
 }
 
+/// Sends ready payloads to a topic of their own.
+fn bare_on(payloads: &[String], topic: &str) -> Duration {
+    make_topic(topic);
+    bare_producer(shared().server(), payloads, topic)
+}
+
 fn make_topic(topic: &str) {
     shared().peer("topic", topic, &[&PARTITIONS.to_string()], "");
 }
@@ -129,32 +136,6 @@ fn through_the_sink(rows: &RecordBatch, topic: &str) -> Duration {
         written.expect("the broker takes everything");
     }
     let flushed = writer.flush(true, &context);
-    flushed.expect("the broker acknowledges everything");
-    start.elapsed()
-}
-
-/// Sends ready payloads with the sink's own settings.
-fn bare_producer(payloads: &[String], topic: &str) -> Duration {
-    make_topic(topic);
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", shared().server())
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("queue.buffering.max.kbytes", "65536")
-        .set("delivery.report.only.error", "true")
-        .create()
-        .expect("the settings are valid");
-    let start = Instant::now();
-    for payload in payloads {
-        let mut record = BaseRecord::<(), str>::to(topic).payload(payload);
-        while let Err((error, back)) = producer.send(record) {
-            let code = error.rdkafka_error_code();
-            assert_eq!(code, Some(RDKafkaErrorCode::QueueFull));
-            record = back;
-            producer.poll(Duration::from_millis(5));
-        }
-    }
-    let flushed = producer.flush(Duration::from_secs(60));
     flushed.expect("the broker acknowledges everything");
     start.elapsed()
 }

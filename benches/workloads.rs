@@ -10,6 +10,8 @@
 //! Servers, a Kafka broker and the raw clients run on the same machine, so their work is part of every time.
 //! What cannot be had here (`jq`, a JVM) is left out, and the table says so.
 
+#[path = "../tests/kafka/bare.rs"]
+mod bare;
 #[path = "../tests/kafka/broker.rs"]
 mod broker;
 #[path = "workloads/kafka.rs"]

@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench ws [-- MESSAGES]`; no number is asserted, since machines differ.
 
+#[path = "../tests/support/trades.rs"]
+mod trades;
+
 use std::hint::black_box;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -19,12 +22,13 @@ use omlsp::secret::Secrets;
 use omlsp::sql::{Definition, StatementKind, parse_file};
 use smol::stream::StreamExt as _;
 
+use trades::{MESSAGE_BYTES, trade_frames};
+
 /// What the program itself allocates with.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MESSAGES: usize = 200_000;
-const MESSAGE_BYTES: usize = 200;
 const ROUNDS: usize = 5;
 
 const COLUMNS: &str = "e VARCHAR, s VARCHAR, t BIGINT, p DOUBLE, q DOUBLE, m BOOLEAN";
@@ -74,34 +78,9 @@ fn measure(what: &str, run: Run) {
     }
 }
 
-/// The frames of all messages, as a server sends them.
-fn encoded(messages: usize) -> Vec<u8> {
-    let mut frames = Vec::with_capacity(messages * (MESSAGE_BYTES + 4));
-    for number in 0..messages {
-        let head = format!(
-            r#"{{"e":"trade","E":{},"s":"BTCUSDT","t":{},"p":"{}.{:02}","q":"0.{:05}","T":{},"m":{},"M":true,"x":""#,
-            1_767_225_600_000_usize + number,
-            4_000_000_000_usize + number,
-            90_000 + number % 1000,
-            number % 100,
-            number % 99_999,
-            1_767_225_600_000_usize + number,
-            number % 2 == 0,
-        );
-        let pad = "x".repeat(MESSAGE_BYTES - head.len() - 2);
-        // RFC 6455 section 5.2: a final text frame with a length of 16 bits.
-        frames.extend([0x81, 126]);
-        frames.extend((MESSAGE_BYTES as u16).to_be_bytes());
-        frames.extend(head.as_bytes());
-        frames.extend(pad.as_bytes());
-        frames.extend(b"\"}");
-    }
-    frames
-}
-
 /// Sends all messages to everybody who connects, so many with one write.
 fn serve(messages: usize, per_write: usize) -> Run {
-    let frames = encoded(messages);
+    let frames = trade_frames(messages);
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener
         .local_addr()

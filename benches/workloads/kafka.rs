@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use crate::bare::bare_producer;
 use crate::broker::{Broker, available, shared};
 use crate::support::binary::{Project, wait_at_most};
 use crate::table::{Goal, Runs, Table};
@@ -62,7 +61,11 @@ pub fn rows_to_a_topic(table: &mut Table) {
             payloads = read(shared(), &name);
         }
         assert_eq!(messages_in(shared(), &name), ROWS as i64);
-        bare_times.push(bare(&payloads, &topic(&format!("bare-{round}"))));
+        bare_times.push(bare_producer(
+            shared().server(),
+            &payloads,
+            &topic(&format!("bare-{round}")),
+        ));
         let fresh = Project::new();
         let name = topic(&format!("both-{round}"));
         fresh.file("both.sql", MADE.to_owned() + &sink("made", &name));
@@ -91,29 +94,6 @@ fn sink(relation: &str, topic: &str) -> String {
         "CREATE SINK out FROM {relation} WITH (connector = 'kafka', topic = '{topic}', server = '{}');",
         shared().server()
     )
-}
-
-fn bare(payloads: &[Vec<u8>], topic: &str) -> Duration {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", shared().server())
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("queue.buffering.max.kbytes", "65536")
-        .set("delivery.report.only.error", "true")
-        .create()
-        .expect("a producer can be made");
-    let start = Instant::now();
-    for payload in payloads {
-        let mut record = BaseRecord::<(), [u8]>::to(topic).payload(payload.as_slice());
-        while let Err((error, back)) = producer.send(record) {
-            let code = error.rdkafka_error_code();
-            assert_eq!(code, Some(RDKafkaErrorCode::QueueFull));
-            record = back;
-            producer.poll(Duration::from_millis(5));
-        }
-    }
-    producer.flush(WAIT_MAX).expect("everything is sent");
-    start.elapsed()
 }
 
 fn consumer(broker: &Broker) -> BaseConsumer {

@@ -10,10 +10,10 @@ use async_tungstenite::tungstenite::{Message, accept};
 use smol::stream::StreamExt as _;
 
 use crate::support::binary::Project;
+use crate::support::trades::trade_frames;
 use crate::table::{Goal, Runs, Table};
 
 const MESSAGES: usize = 200_000;
-const MESSAGE_BYTES: usize = 200;
 /// Far longer than all messages take.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
@@ -52,36 +52,11 @@ pub fn messages(table: &mut Table) {
     table.beside("W3", what, &rate(&read), &rate(&bare), Goal::None);
 }
 
-/// The frames of all messages, then a ping, as a server sends them.
-fn encoded() -> Vec<u8> {
-    let mut frames = Vec::with_capacity(MESSAGES * (MESSAGE_BYTES + 4));
-    for number in 0..MESSAGES {
-        let head = format!(
-            r#"{{"e":"trade","E":{},"s":"BTCUSDT","t":{},"p":"{}.{:02}","q":"0.{:05}","T":{},"m":{},"M":true,"x":""#,
-            1_767_225_600_000_usize + number,
-            4_000_000_000_usize + number,
-            90_000 + number % 1000,
-            number % 100,
-            number % 99_999,
-            1_767_225_600_000_usize + number,
-            number % 2 == 0,
-        );
-        let pad = "x".repeat(MESSAGE_BYTES - head.len() - 2);
-        // RFC 6455 section 5.2: a final text frame with a length of 16 bits.
-        frames.extend([0x81, 126]);
-        frames.extend((MESSAGE_BYTES as u16).to_be_bytes());
-        frames.extend(head.as_bytes());
-        frames.extend(pad.as_bytes());
-        frames.extend(b"\"}");
-    }
-    // A ping is answered when everything before it has been read.
-    frames.extend([0x89, 0]);
-    frames
-}
-
 /// Sends all messages to everybody who connects, and tells when they were read.
 fn serve() -> (SocketAddr, Receiver<Served>) {
-    let frames = encoded();
+    let mut frames = trade_frames(MESSAGES);
+    // A ping is answered when everything before it has been read.
+    frames.extend([0x89, 0]);
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener
         .local_addr()

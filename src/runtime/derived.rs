@@ -1,13 +1,12 @@
 //! A kept relation that follows its inputs: a materialized view, a view with lookups, a sink's result.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::asking::Asker;
 use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
-use super::stream::{BatchNote, Stream};
+use super::stream::Stream;
 use super::tide;
 use crate::connector::Stop;
 use crate::engine::{Layout, Ledger, Param, Session, Stamp, apply_changes, replace_all};
@@ -145,19 +144,8 @@ impl Derived {
 
     fn committed(&mut self, changed: usize, rows_in: u64, stamp: Stamp) {
         self.reading.tell();
-        let rows = u64::try_from(changed).unwrap_or(u64::MAX);
-        let status = self.shared.board.status(&self.name);
-        status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
-        status.rows_out.fetch_add(rows, Ordering::Relaxed);
-        status.batches.fetch_add(1, Ordering::Relaxed);
-        status.arrived(stamp.trigger_us, self.shared.now());
-        if changed > 0 {
-            self.stream.advance(BatchNote {
-                seq: stamp.seq,
-                rows,
-                trigger_us: stamp.trigger_us,
-            });
-        }
+        self.shared
+            .committed(&self.stream, (changed, rows_in), stamp);
     }
 
     /// Lets a sink without a snapshot begin after the first evaluation of its own relation, which is what

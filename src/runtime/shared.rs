@@ -1,14 +1,16 @@
 //! What all nodes of a running pipeline share: database, clock, secrets, statuses, the place for errors.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_channel::{Receiver, Sender};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::status::Board;
+use super::stream::{BatchNote, Stream};
 use crate::batch::Reject;
 use crate::connector::{Context, Event, QueryRows, Stop};
-use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault};
+use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault, Stamp};
 use crate::secret::Secrets;
 
 /// Rows of an `on_start_query`: one connection each, so more is a mistake.
@@ -233,5 +235,22 @@ impl Shared {
             Ok(())
         })?;
         Ok(rows)
+    }
+
+    /// Counts what a kept relation has committed, and wakes its readers where rows have changed.
+    pub fn committed(&self, stream: &Stream, (changed, rows_in): (usize, u64), stamp: Stamp) {
+        let rows = u64::try_from(changed).unwrap_or(u64::MAX);
+        let status = self.board.status(&stream.stored.name);
+        status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
+        status.rows_out.fetch_add(rows, Ordering::Relaxed);
+        status.batches.fetch_add(1, Ordering::Relaxed);
+        status.arrived(stamp.trigger_us, self.now());
+        if changed > 0 {
+            stream.advance(BatchNote {
+                seq: stamp.seq,
+                rows,
+                trigger_us: stamp.trigger_us,
+            });
+        }
     }
 }

@@ -6,13 +6,12 @@
 //! other. Positions and watermark are committed with the batch.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::horizon::{Bounds, Horizon};
 use super::reading::{Piece, Reading, borrowed, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
-use super::stream::{BatchNote, Stream};
+use super::stream::Stream;
 use crate::engine::{Ledger, Session, Stamp};
 use crate::plan::{Closing, DerivedPlan, Horizon as HorizonPlan, Maintenance, Node};
 use crate::sql::quote_ident;
@@ -128,18 +127,8 @@ impl Timed {
 
     fn committed(&mut self, changed: usize, rows_in: u64, stamp: Stamp) {
         self.reading.tell();
-        let rows = u64::try_from(changed).unwrap_or(u64::MAX);
-        let status = self.shared.board.status(&self.name);
-        status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
-        status.rows_out.fetch_add(rows, Ordering::Relaxed);
-        status.batches.fetch_add(1, Ordering::Relaxed);
-        if changed > 0 {
-            self.stream.advance(BatchNote {
-                seq: stamp.seq,
-                rows,
-                trigger_us: stamp.trigger_us,
-            });
-        }
+        self.shared
+            .committed(&self.stream, (changed, rows_in), stamp);
         self.stream
             .set_watermark(self.stream.head(), self.horizon.bounds.watermark);
     }

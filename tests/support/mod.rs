@@ -13,4 +13,5 @@ pub mod golden;
 pub mod http;
 mod http_wire;
 pub mod registry;
+pub mod trades;
 pub mod ws;
