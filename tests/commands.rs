@@ -80,7 +80,7 @@ fn check_answers(project: &Project, state: &str) {
         halves,CREATE VIEW halves AS SELECT half FROM numbers\n\n\
         entity,reads,how\n\
         query,total,\"evaluated once, over what there is; as a view: maintained from each new batch alone\"\n\
-        total,halves,\"materialized view, recomputed and compared after each batch, because it aggregates with `sum`\"\n\
+        total,halves,\"materialized view, maintained by what changes: groups keep accumulators\"\n\
         halves,numbers,\"view, evaluated inside its readers\"\n\
         numbers,,\"table, the latest row per key (n)\"\n";
     assert_eq!(described, expected);

@@ -21,6 +21,25 @@ impl Change {
     }
 }
 
+/// Rows to take away from a relation are not in it: what is held to have gone is not what had come.
+#[derive(Debug)]
+pub struct RowsMissing {
+    relation: String,
+    count: i64,
+}
+
+impl std::fmt::Display for RowsMissing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { relation, count } = self;
+        write!(
+            f,
+            "{count} rows to take away from `{relation}` are not in it"
+        )
+    }
+}
+
+impl std::error::Error for RowsMissing {}
+
 /// The number and trigger that a change is logged under.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
@@ -88,12 +107,12 @@ pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow
         "SELECT (SELECT count(*) FROM temp.excess) - (SELECT count(*) FROM temp.gone)",
         &[],
     )?;
-    anyhow::ensure!(
-        missing == Some(0),
-        "{} rows to take away from `{}` are not in it",
-        missing.unwrap_or_default(),
-        stored.name
-    );
+    if missing != Some(0) {
+        return Err(anyhow::Error::new(RowsMissing {
+            relation: stored.name.clone(),
+            count: missing.unwrap_or_default(),
+        }));
+    }
     apply(session, stored, stamp)
 }
 

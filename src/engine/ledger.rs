@@ -71,6 +71,9 @@ impl<'a> Ledger<'a> {
                  CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
                  origin VARCHAR, created BIGINT);\n\
+                 CREATE SCHEMA IF NOT EXISTS stages;\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.stage (owner VARCHAR, name VARCHAR, columns VARCHAR, \
+                 place BIGINT);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.secret (name VARCHAR, sealed VARCHAR);\n\
                  CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
                  message VARCHAR, payload VARCHAR);\n\
@@ -214,6 +217,52 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// Returns name and columns of each table that the stages of a kept relation have.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn stages(&self, owner: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let rows = self.session.texts(
+            "SELECT name, columns FROM omlsp.stage WHERE lower(owner) = lower($1) ORDER BY place",
+            &[&owner],
+        )?;
+        let text = |cell: Option<String>| cell.unwrap_or_default();
+        Ok(rows
+            .into_iter()
+            .map(|mut row| {
+                let columns = row.pop().flatten();
+                (text(row.pop().flatten()), text(columns))
+            })
+            .collect())
+    }
+
+    /// Makes the tables of the stages of a kept relation, empty, in place of those it had.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_stages(&self, owner: &str, tables: &[(String, String)]) -> anyhow::Result<()> {
+        for (name, _) in self.stages(owner)? {
+            let name = crate::sql::quote_ident(&name);
+            self.session
+                .execute_batch(&format!("DROP TABLE IF EXISTS stages.{name}"))?;
+        }
+        self.session.execute(
+            "DELETE FROM omlsp.stage WHERE lower(owner) = lower($1)",
+            &[&owner],
+        )?;
+        for (place, (name, columns)) in tables.iter().enumerate() {
+            let place = i64::try_from(place)?;
+            let quoted = crate::sql::quote_ident(name);
+            self.session
+                .execute_batch(&format!("CREATE TABLE stages.{quoted} ({columns})"))?;
+            self.session.execute(
+                "INSERT INTO omlsp.stage VALUES ($1, $2, $3, $4)",
+                &[&owner, name, columns, &place],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Records errors; payloads are cut to [`PAYLOAD_BYTES_MAX`].
     ///
     /// # Errors
@@ -319,11 +368,12 @@ impl<'a> Ledger<'a> {
             .collect())
     }
 
-    /// Forgets an entity with its stream, its positions and its sink's state.
+    /// Forgets an entity with its stream, its stages, its positions and its sink's state.
     ///
     /// # Errors
     /// DuckDB's own.
     pub fn forget_entity(&self, name: &str) -> anyhow::Result<()> {
+        self.set_stages(name, &[])?;
         for sql in [
             "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.stream WHERE lower(name) = lower($1)",

@@ -13,7 +13,7 @@ mod changes;
 mod ledger;
 mod store;
 
-pub use changes::{Change, Stamp, apply_changes, replace_all, upsert};
+pub use changes::{Change, RowsMissing, Stamp, apply_changes, replace_all, upsert};
 pub use fault::SqlFault;
 pub use ledger::{CommittedStream, ErrorRecord, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
 pub use session::{Interrupt, Session};

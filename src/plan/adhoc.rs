@@ -6,7 +6,7 @@
 use super::bind::Binder;
 use super::build::{Builder, Checked, check_and};
 use super::feed::Feed;
-use super::node::Plan;
+use super::node::{Maintenance, Plan};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
 use crate::options::Environment;
@@ -20,6 +20,8 @@ pub struct AdHoc {
     pub feed: Feed,
     /// Whether a view of this query would work on each new batch alone; else why not.
     pub linear: Result<(), String>,
+    /// How a view of this query would follow its inputs.
+    pub maintenance: Maintenance,
 }
 
 /// Binds a query over the entities of a catalog.
@@ -65,20 +67,24 @@ fn bind(builder: &mut Builder<'_>, query: &SqlText) -> Option<AdHoc> {
     if !builder.check_reads(query, &parsed.reads) {
         return None;
     }
-    if let Err(fault) = binder.session().describe(&query.text) {
-        builder
-            .faults
-            .push(super::bind::query_fault(fault, query, builder.catalog));
-        return None;
-    }
+    let columns = match binder.session().describe(&query.text) {
+        Ok(columns) => columns,
+        Err(fault) => {
+            let fault = super::bind::query_fault(fault, query, builder.catalog);
+            builder.faults.push(fault);
+            return None;
+        }
+    };
     let name = Ident {
         name: NAME.to_owned(),
         span: query.span,
     };
     builder.queries.insert(name.key(), (query.clone(), parsed));
     let info = builder.feed(&name, query)?;
+    let maintenance = builder.maintenance((&name, NAME), &info, &columns);
     Some(AdHoc {
         feed: info.feed,
         linear: info.linear,
+        maintenance,
     })
 }

@@ -11,6 +11,7 @@ use super::bind::first_word;
 use super::build::{Builder, Known, ViewInfo};
 use super::feed::{Feed, Input};
 use super::lookup;
+use super::maintain::{self, Views, calls_volatile, inline};
 use super::node::{DerivedPlan, Maintenance, Work};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, shape};
@@ -40,7 +41,8 @@ impl Builder<'_> {
             visible: true,
         };
         let lineage = info.lineage.clone();
-        let plan = self.derived(name, query, info, stored)?;
+        let maintenance = self.maintenance((name, &name.name), &info, &columns);
+        let plan = self.derived((name, query), info, stored, maintenance)?;
         self.keep_times(name, &lineage);
         self.keep(name, plan.stored.clone());
         Some((columns, Work::Derived(plan)))
@@ -54,10 +56,11 @@ impl Builder<'_> {
     ) -> Option<(Vec<(String, String)>, Work)> {
         let columns = self.add_view(name, query)?;
         let mut info = self.feed(name, query)?;
+        let maintenance = self.maintenance((name, &name.name), &info, &columns);
         let mut stored = Stored {
             name: name.name.clone(),
             columns: columns.clone(),
-            layout: kept_layout(&info),
+            layout: kept_layout(&info, &maintenance),
             visible: true,
         };
         let lineage = info.lineage.clone();
@@ -74,7 +77,7 @@ impl Builder<'_> {
                     maintenance: Maintenance::IntervalJoin(horizon),
                 }
             }
-            (None, None) => self.derived(name, query, info, stored)?,
+            (None, None) => self.derived((name, query), info, stored, maintenance)?,
             (Some(emit), _) => {
                 let closing = self.closing(name, &mut info, emit)?;
                 stored.layout = Layout::Append;
@@ -106,16 +109,12 @@ impl Builder<'_> {
 
     pub(super) fn derived(
         &mut self,
-        name: &Ident,
-        query: &SqlText,
+        (name, query): (&Ident, &SqlText),
         info: ViewInfo,
         stored: Stored,
+        maintenance: Maintenance,
     ) -> Option<DerivedPlan> {
         let asks = !info.feed.lookups.is_empty();
-        let maintenance = match info.linear {
-            Ok(()) => Maintenance::Linear,
-            Err(reason) => Maintenance::Recompute { reason },
-        };
         if let (true, Maintenance::Recompute { reason }) = (asks, &maintenance) {
             let message = format!("a lookup join is asked once per arriving row, but {reason}");
             let fault = Diagnostic::new(first_word(query), message)
@@ -196,6 +195,55 @@ impl Builder<'_> {
         })
     }
 
+    /// Returns the way in which a relation of this query, kept under the name `owner`, follows its inputs.
+    pub(super) fn maintenance(
+        &self,
+        (name, owner): (&Ident, &str),
+        info: &ViewInfo,
+        columns: &[(String, String)],
+    ) -> Maintenance {
+        let asks = !info.feed.lookups.is_empty();
+        if let (true, Err(reason)) = (asks, &info.linear) {
+            let reason = reason.clone();
+            return Maintenance::Recompute { reason };
+        }
+        let tree = match self.inlined(name, &info.feed) {
+            Ok(tree) => tree,
+            Err(_) if info.linear.is_ok() => return Maintenance::Linear,
+            Err(reason) => return Maintenance::Recompute { reason },
+        };
+        if info.linear.is_ok() {
+            // What went cannot be found again by a value that has changed since.
+            let volatile = calls_volatile(&tree, &|name| self.binder.is_volatile(name));
+            return match volatile.filter(|_| reads_changing(info)) {
+                Some(name) => Maintenance::Recompute {
+                    reason: format!("it calls `{name}`, whose value changes"),
+                },
+                None => Maintenance::Linear,
+            };
+        }
+        match maintain::program(self.binder, owner, &info.feed, (&tree, columns)) {
+            Ok(program) => Maintenance::Incremental(Box::new(program)),
+            Err(reason) => Maintenance::Recompute { reason },
+        }
+    }
+
+    /// Returns the tree of a query with the views and CTEs it reads inside it.
+    fn inlined(&self, name: &Ident, feed: &Feed) -> Result<Value, String> {
+        let tree_of = |key: &str| {
+            let (_, query) = self.queries.get(key)?;
+            query.tree.as_ref()
+        };
+        let no_tree = || "it is not a plain SELECT".to_owned();
+        let mut views = Views::new();
+        for (view, _) in &feed.views {
+            let key = view.to_lowercase();
+            let tree = inline(tree_of(&key).ok_or_else(no_tree)?, &views)?;
+            views.insert(key, tree);
+        }
+        inline(tree_of(&name.key()).ok_or_else(no_tree)?, &views)
+    }
+
     fn linear(&self, tree: Option<&Value>) -> Result<(), String> {
         let Some(tree) = tree else {
             return Err("it is not a plain SELECT".to_owned());
@@ -245,18 +293,24 @@ impl Builder<'_> {
     }
 }
 
-/// Returns the layout of a relation kept from this query.
-pub(super) fn kept_layout(info: &ViewInfo) -> Layout {
-    let changing = info
-        .feed
-        .inputs
-        .iter()
-        .any(|input| input.stored.layout == Layout::Changing);
-    if info.linear.is_ok() && !changing {
+/// Returns the layout of a relation kept from this query in this way.
+pub(super) fn kept_layout(info: &ViewInfo, maintenance: &Maintenance) -> Layout {
+    let grows = match maintenance {
+        Maintenance::Linear => !reads_changing(info),
+        Maintenance::Incremental(program) => program.is_append_only(),
+        Maintenance::WindowClose(_) | Maintenance::IntervalJoin(_) => true,
+        Maintenance::Recompute { .. } => false,
+    };
+    if grows {
         Layout::Append
     } else {
         Layout::Changing
     }
+}
+
+fn reads_changing(info: &ViewInfo) -> bool {
+    let mut inputs = info.feed.inputs.iter();
+    inputs.any(|input| input.stored.layout == Layout::Changing)
 }
 
 fn add_input(feed: &mut Feed, stored: &Stored) {

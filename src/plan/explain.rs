@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::node::{DerivedPlan, Maintenance, Node, Plan, Work};
+use super::node::{DerivedPlan, Node, Plan, Work};
 use crate::sql::EntityKind;
 
 /// The languages a graph is drawn in.
@@ -61,19 +61,7 @@ fn noted(notes: &[String]) -> String {
 }
 
 fn maintenance(plan: &DerivedPlan) -> String {
-    let mut words = match &plan.maintenance {
-        Maintenance::Linear => "maintained from each new batch alone".to_owned(),
-        Maintenance::WindowClose(_) => {
-            "gives each window once, when the watermark passes its end".to_owned()
-        }
-        Maintenance::IntervalJoin(_) => {
-            "joined from each new batch and the rows of the other side that the watermark keeps"
-                .to_owned()
-        }
-        Maintenance::Recompute { reason } => {
-            format!("recomputed and compared after each batch, because {reason}")
-        }
-    };
+    let mut words = plan.maintenance.words();
     for step in &plan.feed.lookups {
         let name = &step.lookup.name;
         write!(words, "; asks `{name}` once per distinct params of a batch")

@@ -15,6 +15,7 @@ mod connect;
 mod columns;
 mod relation;
 mod derived;
+mod maintain;
 mod lookup;
 mod marks;
 mod times;
@@ -34,6 +35,10 @@ pub use bind::{Binder, place_in, query_fault};
 pub use build::{Checked, check};
 pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};
+pub use maintain::{
+    Accumulator, Aggregate, Block, Mention, Partition, Program, Relation, Stage, TOUCHED, Top,
+    Touch,
+};
 pub use node::{
     Closing, DerivedPlan, Horizon, Ingest, LookupPlan, Maintenance, Node, Plan, SinkPlan,
     SourcePlan, Watermark, Work,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::feed::Feed;
+use super::maintain::Program;
 use crate::batch::{Column, Schema};
 use crate::connector::{LookupConnector, SinkConnector, SourceConnector};
 use crate::engine::Stored;
@@ -164,8 +165,44 @@ pub enum Maintenance {
     WindowClose(Closing),
     /// New rows of either input meet those of the other that the watermark still lets them meet.
     IntervalJoin(Horizon),
+    /// Stages with states of their own follow what comes and goes.
+    Incremental(Box<Program>),
     /// The query runs over everything and the difference is applied; with the reason.
     Recompute { reason: String },
+}
+
+impl Maintenance {
+    /// Says whether rows that came long ago are read again, of the input of that place.
+    pub fn rereads(&self, input: usize) -> bool {
+        match self {
+            Self::Linear => false,
+            Self::Incremental(program) => program.rereads[input],
+            // The first two until they have looked which rows they need.
+            Self::WindowClose(_) | Self::IntervalJoin(_) | Self::Recompute { .. } => true,
+        }
+    }
+
+    /// Says in a few words how a relation follows its inputs.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Linear => "maintained from each new batch alone".to_owned(),
+            Self::WindowClose(_) => {
+                "gives each window once, when the watermark passes its end".to_owned()
+            }
+            Self::IntervalJoin(_) => {
+                "joined from each new batch and the rows of the other side that the watermark keeps"
+                    .to_owned()
+            }
+            Self::Incremental(program) => {
+                let words = program.words();
+                let colon = if words.is_empty() { "" } else { ": " };
+                format!("maintained by what changes{colon}{words}")
+            }
+            Self::Recompute { reason } => {
+                format!("recomputed and compared after each batch, because {reason}")
+            }
+        }
+    }
 }
 
 /// How the windows of a view close.

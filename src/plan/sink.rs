@@ -40,14 +40,16 @@ impl Builder<'_> {
         };
         let schema = self.sink_schema(&query, &columns)?;
         let (connector, snapshot) = self.sink_connector(list, &schema)?;
-        let changing =
-            by_time.is_none() && (info.linear.is_err() || kept_layout(&info) == Layout::Changing);
+        let owner = format!("{} result", name.name);
+        let maintenance = self.maintenance((name, &owner), &info, &columns);
+        let changing = by_time.is_none() && kept_layout(&info, &maintenance) == Layout::Changing;
         if let (true, Changes::Refused { advice }) = (changing, connector.changes()) {
             let message = "this sink takes rows that only come, but those of its relation change";
             self.faults
                 .push(Diagnostic::new(name.span, message).help(advice));
             return None;
         }
+        let alone = maintenance == Maintenance::Linear && info.feed.lookups.is_empty();
         let (feed, result) = if let Some(maintenance) = by_time {
             let result = DerivedPlan {
                 stored: result_of(name, columns, Layout::Passing),
@@ -55,16 +57,17 @@ impl Builder<'_> {
                 maintenance,
             };
             (feed_of(result.stored.clone()), Some(result))
-        } else if info.linear.is_ok() && info.feed.lookups.is_empty() {
+        } else if alone {
             (info.feed, None)
         } else {
-            let layout = if info.linear.is_ok() {
+            let grows = !changing || maintenance == Maintenance::Linear;
+            let layout = if grows {
                 Layout::Passing
             } else {
                 Layout::Changing
             };
             let stored = result_of(name, columns, layout);
-            let result = self.derived(name, &query, info, stored.clone())?;
+            let result = self.derived((name, &query), info, stored.clone(), maintenance)?;
             (feed_of(stored), Some(result))
         };
         Some(Work::Sink(SinkPlan {

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use super::asking::Asker;
+use super::maintain::{self, Maintainer, Range};
 use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
 use super::stream::Stream;
 use super::tide;
 use crate::connector::Stop;
-use crate::engine::{Layout, Ledger, Param, Session, Stamp, apply_changes, replace_all};
-use crate::plan::{DerivedPlan, Maintenance, Node, Work};
+use crate::engine::{
+    Layout, Ledger, Param, RowsMissing, Session, Stamp, Stored, apply_changes, replace_all,
+};
+use crate::plan::{DerivedPlan, Maintenance, Node, Program, Work};
 
 /// Takes pieces of its inputs, one transaction each.
 pub struct Derived {
@@ -24,6 +27,8 @@ pub struct Derived {
     append_sql: String,
     /// A relation without inputs is evaluated once.
     evaluated: bool,
+    /// The tables of its stages are those of its program.
+    prepared: bool,
 }
 
 impl Derived {
@@ -52,6 +57,7 @@ impl Derived {
             stream: Arc::clone(stream),
             name,
             evaluated: false,
+            prepared: false,
         })
     }
 
@@ -159,6 +165,82 @@ impl Derived {
         }
     }
 
+    /// Lets the stages of a program follow what is new in the inputs.
+    fn incremental(&mut self, program: &Program) -> anyhow::Result<Progress> {
+        let Some(mut piece) = self.reading.next_ranges(&self.session)? else {
+            return Ok(Progress::Idle);
+        };
+        if piece.trigger_us == 0 {
+            piece.trigger_us = self.shared.now().timestamp_micros();
+        }
+        let stamp = self.stamp(&piece);
+        let inputs: Vec<Stored> = (self.plan().feed.inputs.iter())
+            .map(|input| input.stored.clone())
+            .collect();
+        let maintainer = Maintainer {
+            program,
+            stored: &self.plan().stored,
+            inputs: &inputs,
+        };
+        let taken = self.take_in(maintainer, &mut piece, (stamp, false));
+        let changed = match taken {
+            Err(error) if error.is::<RowsMissing>() && maintainer.lost_input().is_none() => {
+                tracing::warn!(entity = %self.name, "{error}: it is built anew from its inputs");
+                self.take_in(maintainer, &mut piece, (stamp, true))?
+            }
+            taken => taken?,
+        };
+        self.prepared = true;
+        self.reading.take(&piece);
+        self.committed(changed, piece.row_count(), stamp);
+        Ok(Progress::More)
+    }
+
+    /// Takes a piece in one transaction, or builds the relation anew; returns the number of rows changed.
+    fn take_in(
+        &self,
+        maintainer: Maintainer<'_>,
+        piece: &mut Piece,
+        (stamp, anew): (Stamp, bool),
+    ) -> anyhow::Result<usize> {
+        let first = (self.reading.inputs.iter()).all(|input| input.committed.is_none());
+        self.session.transaction(|session| {
+            for (input, range) in maintainer.inputs.iter().zip(&mut piece.ranges) {
+                if input.layout == Layout::Changing || anew {
+                    range.1 = maintain::head_of(session, input)?;
+                }
+            }
+            let prepared = self.prepared || maintainer.is_prepared(session)?;
+            if !prepared && first {
+                maintainer.create(session)?;
+            } else if let (false, Some(input)) = (prepared, maintainer.lost_input()) {
+                anyhow::bail!(
+                    "the state of `{}` is of another version, and its input `{input}` keeps no old rows:                      run with --replace",
+                    self.name
+                );
+            }
+            let change = if anew || (!prepared && !first) {
+                let heads: Vec<u64> = piece.ranges.iter().map(|(_, to)| *to).collect();
+                maintainer.rebuild(session, &heads, stamp)?
+            } else {
+                let ranges: Vec<Range> = (self.reading.inputs.iter().zip(&piece.ranges))
+                    .map(|(input, range)| Range {
+                        from: input.position,
+                        to: range.1,
+                    })
+                    .collect();
+                maintainer.apply(session, &ranges, stamp)?
+            };
+            let changed = change.deleted + change.inserted;
+            self.finish(session, piece, stamp, changed)?;
+            if first {
+                let seq = stamp.seq - u64::from(changed == 0);
+                self.skip_snapshot(&Ledger::new(session), seq)?;
+            }
+            Ok(changed)
+        })
+    }
+
     /// Evaluates the query over everything and applies the difference.
     fn recompute(&mut self) -> anyhow::Result<Progress> {
         let behind = (self.reading.inputs.iter()).any(|input| {
@@ -211,11 +293,16 @@ impl Step for Derived {
         if self.stream.overfull().is_some() {
             return Ok(Progress::Idle);
         }
-        match self.plan().maintenance {
+        let node = Arc::clone(&self.node);
+        let plan = node
+            .derived()
+            .expect("a relation's node is made of its plan");
+        match &plan.maintenance {
             Maintenance::Recompute { .. } => self.recompute(),
             Maintenance::WindowClose(_) | Maintenance::IntervalJoin(_) => {
                 unreachable!("such a relation has a step of its own")
             }
+            Maintenance::Incremental(program) => self.incremental(program),
             // Its first rows are the content of its input, for which there is no log.
             Maintenance::Linear if self.reading.needs_content() => self.recompute(),
             Maintenance::Linear => self.linear(),

@@ -17,6 +17,7 @@ mod ingest;
 mod interrupt;
 mod janitor;
 mod lateness;
+pub mod maintain;
 mod reading;
 mod run;
 mod shared;

@@ -135,6 +135,37 @@ impl Reading {
         Ok(any.then_some(piece))
     }
 
+    /// Returns what to take of all inputs together, or `None` if everything has been taken: of those that
+    /// only grow as many batches as fit a piece, unless nothing has been taken before; of changing ones
+    /// everything, since their content is that of their head.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn next_ranges(&self, session: &Session) -> anyhow::Result<Option<Piece>> {
+        let first = self.inputs.iter().all(|input| input.position.is_none());
+        let mut piece = Piece {
+            ranges: Vec::new(),
+            rows: Vec::new(),
+            trigger_us: 0,
+        };
+        for input in &self.inputs {
+            let (from, head) = (input.position.unwrap_or(0), input.stream.head());
+            let notes = if head > from {
+                batches_after(session, &input.stream, from, usize::MAX)?
+            } else {
+                Vec::new()
+            };
+            let whole = first || input.stream.stored.layout == Layout::Changing;
+            let last = notes.last().map_or(from, |note| note.seq);
+            piece.ranges.push((from, if whole { head } else { last }));
+            piece.rows.push(notes.iter().map(|note| note.rows).sum());
+            let trigger_us = notes.iter().map(|note| note.trigger_us).max();
+            piece.trigger_us = piece.trigger_us.max(trigger_us.unwrap_or(0));
+        }
+        let any = piece.ranges.iter().any(|(from, to)| to > from);
+        Ok((any || first).then_some(piece))
+    }
+
     /// Writes the positions after a piece, inside the caller's transaction.
     ///
     /// # Errors

@@ -153,35 +153,36 @@ impl Runtime {
         part: Part,
     ) -> anyhow::Result<()> {
         let (bell, inbox) = inbox();
-        let (name, feed, keeps, stream) = match (part, &node.work) {
-            (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, Keeps::Nothing, None),
+        let (name, feed, maintenance, stream) = match (part, &node.work) {
+            (Part::Sink, Work::Sink(plan)) => {
+                (node.name.clone(), &plan.feed, &Maintenance::Linear, None)
+            }
             _ => {
                 let plan = node
                     .derived()
                     .expect("a relation's node is made of its plan");
-                let keeps = match plan.maintenance {
-                    Maintenance::Linear => Keeps::Nothing,
-                    // The first two until they have looked which rows they need.
-                    Maintenance::WindowClose(_)
-                    | Maintenance::IntervalJoin(_)
-                    | Maintenance::Recompute { .. } => Keeps::All,
-                };
                 let stream = self.stream(&plan.stored.name);
-                (plan.stored.name.clone(), &plan.feed, keeps, Some(stream))
+                (
+                    plan.stored.name.clone(),
+                    &plan.feed,
+                    &plan.maintenance,
+                    Some(stream),
+                )
             }
         };
         let inputs = self.inputs(feed);
         if let Some(stream) = &stream {
             stream.set_upstream(inputs.clone());
         }
-        for input in &inputs {
+        for (place, input) in inputs.iter().enumerate() {
             let position = Ledger::new(session)
                 .position(&name, &input.stored.name)?
                 .unwrap_or(0);
             let pending = pending_rows(session, input, position)?;
-            let keeps = match keeps {
-                Keeps::All if input.stored.layout == Layout::Passing => Keeps::All,
-                _ => Keeps::Nothing,
+            let keeps = if maintenance.rereads(place) && input.stored.layout == Layout::Passing {
+                Keeps::All
+            } else {
+                Keeps::Nothing
             };
             input.add_reader(&name, position, pending, keeps);
             input.subscribe(bell.clone());

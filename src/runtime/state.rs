@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
-use crate::plan::{Maintenance, Node, Plan, SinkPlan, Work};
+use crate::plan::{DerivedPlan, Maintenance, Node, Plan, SinkPlan, Work};
 use crate::sql::EntityKind;
 
 /// What is to be done with one entity.
@@ -232,9 +232,10 @@ fn skip_snapshot(ledger: &Ledger<'_>, node: &Node, plan: &SinkPlan) -> anyhow::R
     let (consumer, feed) = match &plan.result {
         None => (&node.name, &plan.feed),
         // Its first evaluation is the snapshot, and sets the sink's position.
-        Some(result) if matches!(result.maintenance, Maintenance::Recompute { .. }) => {
-            return Ok(());
-        }
+        Some(DerivedPlan {
+            maintenance: Maintenance::Recompute { .. } | Maintenance::Incremental(_),
+            ..
+        }) => return Ok(()),
         Some(result) => {
             ledger.set_position(&node.name, &result.stored.name, 0)?;
             (&result.stored.name, &result.feed)

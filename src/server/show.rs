@@ -183,12 +183,8 @@ impl Script<'_> {
                 step.lookup.name
             ));
         }
-        how.push_str(&match &bound.linear {
-            Ok(()) => "; as a view: maintained from each new batch alone".to_owned(),
-            Err(reason) => {
-                format!("; as a view: recomputed and compared after each batch, because {reason}")
-            }
-        });
+        how.push_str("; as a view: ");
+        how.push_str(&bound.maintenance.words());
         let plan = self.service.plan(&self.pipeline)?;
         let mut reads: Vec<String> = Vec::new();
         for read in &parsed.reads {

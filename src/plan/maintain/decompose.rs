@@ -1,0 +1,552 @@
+//! Takes a query apart into stages: each aggregate, partition or top-n is one, over a block of what lies
+//! under it.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::block::{any_outside_subqueries, is_plain, weave};
+use super::program::{Block, Partition, Program, Relation, Stage, Top};
+use super::tree::{
+    any, base_table, column, column_path, has_window, list, named, number, same_expression, select,
+    unnamed,
+};
+use crate::engine::shape::Reason;
+use crate::plan::bind::Binder;
+use crate::sql::quote_ident;
+
+/// A block with more mentions is recomputed: each is followed by a query that joins them all.
+pub(super) const MENTIONS_MAX: usize = 16;
+
+/// Queries beyond so many stages are recomputed: each stage costs some statements a batch.
+const STAGES_MAX: usize = 24;
+
+/// Columns that the tables of stages have beside those of the query.
+const RESERVED: [&str; 5] = ["_w", "_new", "_rank", "_complete", "_row"];
+
+/// A query being taken apart.
+pub(super) struct Decomposer<'a> {
+    binder: &'a Binder,
+    owner: &'a str,
+    relations: Vec<Relation>,
+    stages: Vec<Stage>,
+    /// The names under which relations are bound.
+    names: Vec<String>,
+    numbers: HashMap<String, usize>,
+    mentions: usize,
+    /// What has been taken apart: a view that is read twice is one relation.
+    done: HashMap<String, usize>,
+}
+
+impl<'a> Decomposer<'a> {
+    /// Begins with the inputs: name and relation of each.
+    pub fn new(binder: &'a Binder, owner: &'a str, inputs: Vec<(String, Relation)>) -> Self {
+        let mut decomposer = Self {
+            binder,
+            owner,
+            relations: Vec::new(),
+            stages: Vec::new(),
+            names: Vec::new(),
+            numbers: HashMap::new(),
+            mentions: 0,
+            done: HashMap::new(),
+        };
+        for (name, relation) in inputs {
+            decomposer.add(name, relation);
+        }
+        decomposer
+    }
+
+    fn add(&mut self, name: String, relation: Relation) -> usize {
+        let number = self.relations.len();
+        self.numbers.insert(name.to_lowercase(), number);
+        self.names.push(name);
+        self.relations.push(relation);
+        number
+    }
+
+    /// Takes the whole query apart; its columns are those of the kept relation.
+    pub fn program(
+        &mut self,
+        tree: &Value,
+        columns: &[(String, String)],
+    ) -> Result<Program, Reason> {
+        let output = self.relation(tree)?;
+        if output < self.relations.len() - self.stages.len() {
+            return Err("it is its input".to_owned());
+        }
+        let given = &self.relations[output].columns;
+        let types = |columns: &[(String, String)]| -> Vec<String> {
+            columns
+                .iter()
+                .map(|(_, sql_type)| sql_type.clone())
+                .collect()
+        };
+        if output + 1 != self.relations.len() || types(given) != types(columns) {
+            return Err("taken apart it gives other columns".to_owned());
+        }
+        Ok(Program {
+            rereads: super::rereads::rereads(&self.relations, &self.stages),
+            relations: self.relations.clone(),
+            stages: self.stages.clone(),
+        })
+    }
+
+    /// Forgets the names that were bound on the way.
+    pub fn clear(&self) {
+        let inputs = self.relations.len() - self.stages.len();
+        for name in &self.names[inputs..] {
+            if let Err(error) = self.binder.remove(name) {
+                tracing::debug!(%name, %error, "the relation of a stage stays bound");
+            }
+        }
+    }
+
+    /// Returns number and columns of a relation by name.
+    pub fn table_of(&self, name: &str) -> Option<(usize, Vec<String>)> {
+        let number = *self.numbers.get(&name.to_lowercase())?;
+        let columns = self.relations[number].columns.iter();
+        Some((number, columns.map(|(name, _)| name.clone()).collect()))
+    }
+
+    pub fn name_of(&self, relation: usize) -> &str {
+        &self.names[relation]
+    }
+
+    /// Returns a name for a mention.
+    pub fn new_name(&mut self) -> String {
+        self.mentions += 1;
+        format!("_m{}", self.mentions)
+    }
+
+    /// Says whether an object of a tree is a call of an aggregate function.
+    pub fn is_aggregate(&self, value: &Value) -> bool {
+        let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
+        value["class"] == "FUNCTION"
+            && value["is_operator"] != true
+            && self.binder.aggregates().contains(&name)
+    }
+
+    pub fn text(&self, tree: &Value) -> Result<String, Reason> {
+        let text = self.binder.session().unparse(tree);
+        text.map_err(|_| "its tree cannot be written as SQL".to_owned())
+    }
+
+    /// Parses SQL of ours.
+    pub fn parse(&self, sql: &str) -> Result<Value, Reason> {
+        let parsed = self.binder.session().parse(&[sql]);
+        let tree = parsed.ok().and_then(|mut parsed| parsed.pop()?.ok()?.tree);
+        tree.ok_or_else(|| "a part of it cannot be parsed".to_owned())
+    }
+
+    /// Returns the columns of a query over relations by their bound names.
+    pub fn describe(&self, tree: &Value) -> Result<Vec<(String, String)>, Reason> {
+        self.describe_text(&self.text(tree)?)
+    }
+
+    pub fn describe_text(&self, sql: &str) -> Result<Vec<(String, String)>, Reason> {
+        let described = self
+            .binder
+            .session()
+            .describe(&format!("SELECT * FROM ({sql}\n)"));
+        described.map_err(|fault| format!("a part of it does not stand alone ({})", fault.message))
+    }
+
+    /// Returns the columns of a block.
+    pub fn describe_block(&self, block: &Block) -> Result<Vec<(String, String)>, Reason> {
+        let columns = self.describe_text(&self.over_bound(block, &block.sql))?;
+        for touch in block
+            .mentions
+            .iter()
+            .filter_map(|mention| mention.touch.as_ref())
+        {
+            for sql in [&touch.own_sql, &touch.block_sql] {
+                let sql = format!("WITH \"_touched\" AS ({}) {sql}", touch.keys_sql);
+                self.describe_text(&self.over_bound(block, &sql))?;
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Returns a query over mentions as one over bound names.
+    fn over_bound(&self, block: &Block, sql: &str) -> String {
+        let ctes: Vec<String> = (block.mentions.iter())
+            .map(|mention| {
+                let name = quote_ident(&self.names[mention.relation]);
+                format!("{} AS (FROM {name})", quote_ident(&mention.name))
+            })
+            .collect();
+        format!("WITH {} SELECT * FROM ({sql}\n)", ctes.join(", "))
+    }
+
+    /// Says whether rows of a block only ever come.
+    pub fn grows_only(&self, block: &Block) -> bool {
+        block
+            .mentions
+            .iter()
+            .all(|mention| mention.touch.is_none() && self.relations[mention.relation].append_only)
+    }
+
+    /// Adds a stage and returns the relation it gives, bound so that what reads it can be checked.
+    pub fn stage(
+        &mut self,
+        stage: Stage,
+        columns: Vec<(String, String)>,
+        append_only: bool,
+    ) -> Result<usize, Reason> {
+        if self.stages.len() == STAGES_MAX {
+            return Err(format!("it has more than {STAGES_MAX} stages"));
+        }
+        let reserved = |name: &str| RESERVED.contains(&name) || name.starts_with("_k");
+        let owns_keys = matches!(stage, Stage::Aggregate(_));
+        if let Some((name, _)) = columns
+            .iter()
+            .find(|(name, _)| !owns_keys && reserved(name))
+        {
+            return Err(format!("a column is called `{name}`"));
+        }
+        let mut seen = std::collections::HashSet::new();
+        if !columns
+            .iter()
+            .all(|(name, _)| seen.insert(name.to_lowercase()))
+        {
+            return Err("a part of it has two columns of one name".to_owned());
+        }
+        let name = format!("{} stage {}", self.owner, self.stages.len());
+        (self.binder.add_table(&name, &columns))
+            .map_err(|fault| format!("a part of it cannot be kept ({})", fault.message))?;
+        self.stages.push(stage);
+        let relation = Relation {
+            columns,
+            append_only,
+        };
+        Ok(self.add(name, relation))
+    }
+
+    /// Takes a query apart and returns the relation it gives.
+    pub fn relation(&mut self, node: &Value) -> Result<usize, Reason> {
+        let text = node.to_string();
+        if let Some(done) = self.done.get(&text) {
+            return Ok(*done);
+        }
+        let relation = self.new_relation(node)?;
+        self.done.insert(text, relation);
+        Ok(relation)
+    }
+
+    fn new_relation(&mut self, node: &Value) -> Result<usize, Reason> {
+        let (mut distinct, mut order, mut limit) = (None, None, None);
+        for modifier in list(&node["modifiers"]) {
+            match modifier["type"].as_str() {
+                Some("DISTINCT_MODIFIER") => distinct = Some(modifier),
+                Some("ORDER_MODIFIER") => order = Some(modifier),
+                Some("LIMIT_MODIFIER") => limit = Some(modifier),
+                _ => return Err("it has a LIMIT of another form".to_owned()),
+            }
+        }
+        let mut body = node.clone();
+        body["modifiers"] = json!([]);
+        if let Some(limit) = limit {
+            if let Some(distinct) = distinct {
+                body["modifiers"] = json!([distinct]);
+            }
+            let order = order.ok_or("it has LIMIT without ORDER BY")?;
+            return self.top(&body, list(&order["orders"]), limit);
+        }
+        match distinct {
+            None => self.body(&body),
+            Some(distinct) => match list(&distinct["distinct_on_targets"]) {
+                [] => {
+                    let base = self.body(&body)?;
+                    self.distinct(base)
+                }
+                targets => {
+                    let targets = self.targets(&body, targets)?;
+                    body["modifiers"] = node["modifiers"].clone();
+                    self.partition(&body, &targets)
+                }
+            },
+        }
+    }
+
+    fn body(&mut self, node: &Value) -> Result<usize, Reason> {
+        if node["type"] == "SET_OPERATION_NODE" && !is_plain(node, &|_| false) {
+            return self.set_operation(node);
+        }
+        if node["type"] != "SELECT_NODE" {
+            return self.block(node);
+        }
+        let aggregates = ["select_list", "having", "qualify"]
+            .into_iter()
+            .any(|field| any_outside_subqueries(&node[field], &|value| self.is_aggregate(value)));
+        let grouped = ["group_expressions", "group_sets"]
+            .into_iter()
+            .any(|field| node.get(field).is_some());
+        if aggregates || grouped || node["aggregate_handling"] == "FORCE_AGGREGATES" {
+            return self.aggregate(node);
+        }
+        if has_window(&node["select_list"]) || node.get("qualify").is_some() {
+            let keys = partition_keys(node)?;
+            return self.partition(node, &keys);
+        }
+        self.block(node)
+    }
+
+    fn block(&mut self, node: &Value) -> Result<usize, Reason> {
+        let draft = weave(self, node)?;
+        let block = draft.finish(self)?;
+        let (columns, grows) = (block.columns.clone(), self.grows_only(&block));
+        self.stage(Stage::Block(block), columns, grows)
+    }
+
+    /// Makes the relation of the different rows of another one.
+    fn distinct(&mut self, base: usize) -> Result<usize, Reason> {
+        let columns = self.column_refs(base);
+        let name = self.names[base].clone();
+        let mut node = select(columns.clone(), base_table(&name, &name));
+        node["group_expressions"] = Value::Array(columns);
+        node["group_sets"] = json!([(0..self.relations[base].columns.len()).collect::<Vec<_>>()]);
+        self.aggregate(&node)
+    }
+
+    fn column_refs(&self, relation: usize) -> Vec<Value> {
+        let columns = self.relations[relation].columns.iter();
+        columns.map(|(name, _)| column(&[name])).collect()
+    }
+
+    /// `UNION`, `EXCEPT` and `INTERSECT` by counting the rows of each side.
+    fn set_operation(&mut self, node: &Value) -> Result<usize, Reason> {
+        let kind = node["setop_type"].as_str().unwrap_or("").to_owned();
+        let all = node["setop_all"] != Value::Bool(false);
+        if kind == "UNION" && !all {
+            let mut union = node.clone();
+            union["setop_all"] = json!(true);
+            let base = self.block(&union)?;
+            return self.distinct(base);
+        }
+        let [left, right] = list(&node["children"]) else {
+            return Err(format!("it has {kind} of more than two"));
+        };
+        let condition = match (kind.as_str(), all) {
+            ("EXCEPT", false) => {
+                "HAVING count(*) FILTER (_left) > 0 AND count(*) FILTER (NOT _left) = 0"
+            }
+            ("INTERSECT", false) => {
+                "HAVING count(*) FILTER (_left) > 0 AND count(*) FILTER (NOT _left) > 0"
+            }
+            _ => return Err(format!("it has {kind} ALL")),
+        };
+        let names = self.describe(node)?;
+        let (left, right) = (self.relation(left)?, self.relation(right)?);
+        let list: Vec<String> = names.iter().map(|(name, _)| quote_ident(name)).collect();
+        let list = list.join(", ");
+        let tree = self.parse(&format!(
+            "SELECT {list} FROM (SELECT *, true AS _left FROM {} UNION ALL SELECT *, false FROM {}) AS _both \
+             GROUP BY {list} {condition}",
+            quote_ident(&self.names[left]),
+            quote_ident(&self.names[right])
+        ))?;
+        self.relation(&tree)
+    }
+
+    /// Resolves the expressions of `DISTINCT ON`, which may be names of the select list.
+    fn targets(&self, node: &Value, targets: &[Value]) -> Result<Vec<Value>, Reason> {
+        targets
+            .iter()
+            .map(|target| self.resolved(node, target))
+            .collect()
+    }
+
+    /// Returns what an expression outside of the select list stands for: an item by its place or name, or
+    /// the expression itself. A column of the tables goes before a name of the select list.
+    pub fn resolved(&self, node: &Value, expression: &Value) -> Result<Value, Reason> {
+        let items = list(&node["select_list"]);
+        if expression["class"] == "CONSTANT" {
+            let place = expression["literal"]["text"].as_str();
+            let place = place.and_then(|text| text.parse::<usize>().ok());
+            let before = place.and_then(|place| items.get(..place));
+            let item = before
+                .filter(|items| items.iter().all(|item| item["class"] != "STAR"))
+                .and_then(<[Value]>::last);
+            return item
+                .map(unnamed)
+                .ok_or_else(|| "it counts columns of a star".to_owned());
+        }
+        if let Some([name]) = column_path(expression).as_deref() {
+            let item = items.iter().find(|item| {
+                let alias = item["alias"].as_str().unwrap_or("");
+                alias.eq_ignore_ascii_case(name)
+            });
+            if let Some(item) = item {
+                let alone = select(vec![expression.clone()], node["from_table"].clone());
+                if self.describe(&alone).is_err() {
+                    return Ok(unnamed(item));
+                }
+            }
+        }
+        Ok(unnamed(expression))
+    }
+
+    /// Makes the relation of a query whose rows depend each on one partition.
+    fn partition(&mut self, node: &Value, keys: &[Value]) -> Result<usize, Reason> {
+        if node["type"] != "SELECT_NODE" {
+            return Err("it has DISTINCT ON of a union".to_owned());
+        }
+        let columns = self.describe(node)?;
+        let named_keys: Vec<Value> = (keys.iter().enumerate())
+            .map(|(key, expression)| named(expression, &format!("_k{key}")))
+            .collect();
+        let mut plain = node.clone();
+        plain["select_list"] = json!(named_keys);
+        plain["modifiers"] = json!([]);
+        if let Some(object) = plain.as_object_mut() {
+            object.remove("qualify");
+        }
+        super::block::refuse_in_select(node)?;
+        let draft = weave(self, &plain)?;
+        let block = draft.finish(self)?;
+        let key_types = block
+            .columns
+            .iter()
+            .map(|(_, sql_type)| sql_type.clone())
+            .collect();
+        let mut touched = draft.of_touched(keys);
+        let mut items = list(&node["select_list"]).to_vec();
+        items.extend(named_keys);
+        touched["select_list"] = json!(items);
+        touched["modifiers"] = node["modifiers"].clone();
+        if let Some(qualify) = node.get("qualify") {
+            touched["qualify"] = qualify.clone();
+        }
+        let touched_sql = self.text(&touched)?;
+        let sql = format!("WITH \"_touched\" AS ({}) {touched_sql}", block.sql);
+        let found = self.describe_text(&self.over_bound(&block, &sql))?;
+        if found.len() != columns.len() + keys.len() {
+            return Err("its windows cannot be restricted to partitions".to_owned());
+        }
+        let stage = Partition {
+            keys: block,
+            key_types,
+            touched_sql,
+        };
+        self.stage(Stage::Partition(stage), columns, false)
+    }
+
+    /// Makes the relation of the first rows in an order.
+    fn top(&mut self, body: &Value, orders: &[Value], limit: &Value) -> Result<usize, Reason> {
+        let constant =
+            |value: &Value| -> Option<u64> { value["literal"]["text"].as_str()?.parse().ok() };
+        let offset = match limit.get("offset") {
+            None => Some(0),
+            Some(offset) => constant(offset),
+        };
+        let (Some(count), Some(offset), None) =
+            (constant(&limit["limit"]), offset, limit.get("limit_type"))
+        else {
+            return Err("its LIMIT is no number".to_owned());
+        };
+        let columns = self.describe(body)?;
+        let (mut body, mut terms) = (body.clone(), Vec::new());
+        let has_list = body["type"] == "SELECT_NODE" && list(&body["modifiers"]).is_empty();
+        for order in orders {
+            let key = self.order_key(&mut body, &order["expression"], &columns, has_list)?;
+            terms.push(order_term(&key, order)?);
+        }
+        let of = self.relation(&body)?;
+        let found = &self.relations[of].columns;
+        if found.len() < columns.len() || found[..columns.len()] != columns[..] {
+            return Err("its order is by something else than its columns".to_owned());
+        }
+        let stage = Top {
+            of,
+            order: terms.join(", "),
+            limit: count,
+            offset,
+        };
+        self.stage(Stage::Top(stage), columns, false)
+    }
+
+    /// Returns the name of the column to order by; one that the query does not give is added to it.
+    fn order_key(
+        &self,
+        body: &mut Value,
+        expression: &Value,
+        columns: &[(String, String)],
+        has_list: bool,
+    ) -> Result<String, Reason> {
+        if expression["class"] == "CONSTANT" {
+            let place = expression["literal"]["text"].as_str();
+            let place = place.and_then(|text| text.parse::<usize>().ok());
+            let column = place.and_then(|place| columns.get(place.checked_sub(1)?));
+            return column
+                .map(|(name, _)| name.clone())
+                .ok_or_else(|| "it is ordered by a constant".to_owned());
+        }
+        if let Some([name]) = column_path(expression).as_deref()
+            && let Some((name, _)) = columns
+                .iter()
+                .find(|(column, _)| column.eq_ignore_ascii_case(name))
+        {
+            return Ok(name.clone());
+        }
+        if !has_list {
+            return Err("its order is by something else than its columns".to_owned());
+        }
+        let items = list(&body["select_list"]).len();
+        let name = format!("_order{items}");
+        let mut list = list(&body["select_list"]).to_vec();
+        list.push(named(expression, &name));
+        body["select_list"] = json!(list);
+        Ok(name)
+    }
+}
+
+fn order_term(key: &str, order: &Value) -> Result<String, Reason> {
+    let direction = match order["type"].as_str() {
+        Some("ORDER_DEFAULT" | "ASCENDING") => "ASC",
+        Some("DESCENDING") => "DESC",
+        _ => return Err("it is ordered in another way".to_owned()),
+    };
+    let nulls = match order["null_order"].as_str() {
+        Some("NULLS FIRST") => "NULLS FIRST",
+        // DuckDB's default in both directions.
+        Some("ORDER_DEFAULT" | "NULLS LAST") | None => "NULLS LAST",
+        _ => return Err("it is ordered in another way".to_owned()),
+    };
+    Ok(format!("{} {direction} {nulls}", quote_ident(key)))
+}
+
+/// Returns the expressions by which all window functions of a query are partitioned.
+fn partition_keys(node: &Value) -> Result<Vec<Value>, Reason> {
+    let mut common: Option<Vec<Value>> = None;
+    let windows = std::cell::RefCell::new(Vec::new());
+    for field in ["select_list", "qualify"] {
+        any(&node[field], &|value| {
+            if value["class"] == "WINDOW" {
+                windows.borrow_mut().push(value.clone());
+            }
+            false
+        });
+    }
+    for window in windows.into_inner() {
+        let partitions = list(&window["partitions"]);
+        common = Some(match common {
+            None => partitions.to_vec(),
+            Some(common) => {
+                let shared =
+                    |key: &Value| partitions.iter().any(|other| same_expression(key, other));
+                common.into_iter().filter(|key| shared(key)).collect()
+            }
+        });
+    }
+    let common = common.unwrap_or_default();
+    if common.is_empty() {
+        return Err("it has a window function that is not partitioned".to_owned());
+    }
+    Ok(common.iter().map(unnamed).collect())
+}
+
+/// Returns a constant group, for an aggregate without groups.
+pub(super) fn the_only_group() -> Value {
+    number(0)
+}

@@ -1,0 +1,78 @@
+//! Partitions during one batch: those it touches are evaluated again, and compared with what was kept.
+
+use super::change::{Changes, Rows};
+use crate::plan::{Partition, TOUCHED};
+use crate::sql::quote_ident;
+
+impl Changes<'_> {
+    pub(super) fn partition_stage(
+        &mut self,
+        (index, state): (usize, &str),
+        stage: &Partition,
+    ) -> anyhow::Result<()> {
+        let list = self.column_list(self.maintainer.program.output_of(index));
+        let content = format!("SELECT {list} FROM {state}");
+        let (rows, old, next) = (
+            format!("_rows{index}"),
+            format!("_old{index}"),
+            format!("_next{index}"),
+        );
+        let (plus, minus) = self.evaluate(&stage.keys, &rows)?;
+        if plus + minus == 0 {
+            self.add(Rows::default(), content);
+            return Ok(());
+        }
+        let keys: Vec<String> = (0..stage.key_types.len())
+            .map(|key| format!("_k{key}"))
+            .collect();
+        let keys = keys.join(", ");
+        self.touched(&[format!("SELECT {keys} FROM temp.{rows}")])?;
+        let again = self.over_contents(&stage.keys, &stage.touched_sql);
+        self.session.execute_batch(&format!(
+            "CREATE OR REPLACE TEMP TABLE {old} AS SELECT old.rowid AS _row, old.* FROM {state} AS old \
+             SEMI JOIN temp.{TOUCHED} AS _touched ON {};\n\
+             CREATE OR REPLACE TEMP TABLE {next} AS SELECT * FROM ({again}\n) AS _rows({list}, {keys});\n\
+             DELETE FROM {state} WHERE rowid IN (SELECT _row FROM temp.{old});\n\
+             INSERT INTO {state} SELECT * FROM temp.{next}",
+            same_keys(stage.key_types.len(), "old", TOUCHED)
+        ))?;
+        let difference = |left: &str, right: &str| {
+            format!("SELECT {list} FROM temp.{left} EXCEPT ALL SELECT {list} FROM temp.{right}")
+        };
+        let rows =
+            self.kept_difference(index, (&difference(&next, &old), &difference(&old, &next)))?;
+        self.add(rows, content);
+        Ok(())
+    }
+
+    /// Evaluates what came and what went into temporary tables, so that it is not evaluated again by every
+    /// reader.
+    pub(super) fn kept_difference(
+        &self,
+        index: usize,
+        (plus, minus): (&str, &str),
+    ) -> anyhow::Result<Rows> {
+        let side = |name: &str, query: &str| -> anyhow::Result<Option<String>> {
+            let table = format!("_{name}{index}");
+            self.session
+                .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE {table} AS {query}"))?;
+            let count = self
+                .session
+                .number(&format!("SELECT count(*) FROM temp.{table}"), &[])?;
+            Ok((count.unwrap_or(0) > 0).then(|| format!("SELECT * FROM temp.{table}")))
+        };
+        Ok(Rows {
+            plus: side("plus", plus)?,
+            minus: side("minus", minus)?,
+        })
+    }
+}
+
+/// Returns the condition that two tables agree in their key columns, NULL taken as a key.
+pub(super) fn same_keys(count: usize, left: &str, right: &str) -> String {
+    let (left, right) = (quote_ident(left), quote_ident(right));
+    let pairs: Vec<String> = (0..count)
+        .map(|key| format!("{left}._k{key} IS NOT DISTINCT FROM {right}._k{key}"))
+        .collect();
+    pairs.join(" AND ")
+}
