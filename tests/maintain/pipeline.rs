@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use omlsp::catalog::Catalog;
 use omlsp::diagnostic::SourceMap;
-use omlsp::engine::{Database, Layout, Ledger, Session, Stamp, Stored, replace_all, upsert};
+use omlsp::engine::{
+    Change, Database, Layout, Ledger, Param, Session, Stamp, Stored, apply_changes, replace_all, upsert,
+};
 use omlsp::options::Environment;
 use omlsp::plan::{DerivedPlan, Maintenance, Plan, Work, check};
 use omlsp::runtime::maintain::{Maintainer, Range, head_of};
@@ -299,32 +301,14 @@ impl Pipeline {
                 }
                 maintainer.apply(session, &ranges, stamp)?
             }
-            // These have tests of their own; here they are inputs of others.
+            Maintenance::Linear if !first => return linear_batches((session, &ledger), plan, &ranges),
+            // These, and what the first rows are, have tests of their own; here they are inputs of others.
             _ if plan.stored.layout == Layout::Changing => {
                 let all = plan.feed.all_sql();
                 session.execute_batch(&format!("CREATE OR REPLACE TEMP TABLE next AS {all}"))?;
                 replace_all(session, &plan.stored, stamp)?
             }
-            _ => {
-                let new = plan.feed.with_inputs(&plan.feed.query, &|stored| {
-                    let index = inputs.iter().position(|input| input.name == stored.name);
-                    let range = ranges[index.expect("it is an input")];
-                    format!(
-                        "SELECT {} FROM {} WHERE _seq > {} AND _seq <= {}",
-                        stored.column_list(),
-                        stored.data(),
-                        range.from.unwrap_or(0),
-                        range.to
-                    )
-                });
-                let seq = i64::try_from(seq)?;
-                let inserted =
-                    session.execute(&plan.stored.append_sql(&new, 1, 2), &[&seq, &0_i64])?;
-                omlsp::engine::Change {
-                    deleted: 0,
-                    inserted,
-                }
-            }
+            _ => linear(session, plan, &ranges, stamp)?,
         };
         if !change.is_empty() {
             ledger.advance(&view.name, seq, None)?;
@@ -444,6 +428,80 @@ impl Pipeline {
         }
         ways
     }
+}
+
+/// Lets a linear view take the new batches of its inputs, one at a time as the product does.
+fn linear_batches(
+    (session, ledger): (&Session, &Ledger<'_>),
+    plan: &DerivedPlan,
+    ranges: &[Range],
+) -> anyhow::Result<()> {
+    let name = &plan.stored.name;
+    let begun: Vec<u64> = ranges.iter().map(|range| range.from.unwrap_or(0)).collect();
+    for (place, (input, range)) in plan.feed.inputs.iter().zip(ranges).enumerate() {
+        for to in begun[place] + 1..=range.to {
+            let none = |from: u64| Range {
+                from: Some(from),
+                to: from,
+            };
+            let mut one: Vec<Range> = begun.iter().map(|from| none(*from)).collect();
+            one[place] = Range {
+                from: Some(to - 1),
+                to,
+            };
+            let seq = ledger.stream(name)?.head + 1;
+            let stamp = Stamp { seq, trigger_us: 0 };
+            if !linear(session, plan, &one, stamp)?.is_empty() {
+                ledger.advance(name, seq, None)?;
+            }
+        }
+        ledger.set_position(name, &input.stored.name, range.to)?;
+    }
+    Ok(())
+}
+
+/// Lets a linear view take some batches of its inputs.
+fn linear(
+    session: &Session,
+    plan: &DerivedPlan,
+    ranges: &[Range],
+    stamp: Stamp,
+) -> anyhow::Result<Change> {
+    let mut params = Vec::new();
+    for range in ranges {
+        params.push(i64::try_from(range.from.unwrap_or(0))?);
+        params.push(i64::try_from(range.to)?);
+    }
+    let params: Vec<&dyn Param> = params.iter().map(|param| param as &dyn Param).collect();
+    let changed = |sign: i8| {
+        plan.feed.with_inputs(&plan.feed.query, &|stored| {
+            let mut inputs = plan.feed.inputs.iter();
+            let place = inputs.position(|input| input.stored.name == stored.name);
+            let first = 1 + 2 * place.expect("it is an input");
+            if sign > 0 {
+                stored.inserted_sql(first)
+            } else {
+                stored.deleted_sql(first)
+            }
+        })
+    };
+    let columns = plan.stored.column_list();
+    for (table, rows) in [("excess", changed(-1)), ("come", changed(1))] {
+        session.execute(
+            &format!("CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({rows})"),
+            &params,
+        )?;
+    }
+    if plan.stored.layout == Layout::Changing {
+        return apply_changes(session, &plan.stored, stamp);
+    }
+    let seq = i64::try_from(stamp.seq)?;
+    let append = plan.stored.append_sql("FROM temp.come", 1, 2);
+    let inserted = session.execute(&append, &[&seq, &stamp.trigger_us])?;
+    Ok(Change {
+        deleted: 0,
+        inserted,
+    })
 }
 
 /// Returns a column as it is compared. Sums of floating point numbers depend on their order: six digits after

@@ -87,7 +87,7 @@ impl<'a> Maker<'a> {
     }
 
     fn query(&mut self, depth: u8) -> Source {
-        match self.random.u8(..14) {
+        match self.random.u8(..15) {
             0 => self.plain(depth),
             1..4 => self.aggregate(depth),
             4..7 => self.join(depth),
@@ -96,7 +96,9 @@ impl<'a> Maker<'a> {
             9 => self.top(depth),
             10 => self.window(depth),
             11 | 12 => self.filtered_by_other(depth),
-            _ => self.with_cte(depth),
+            13 => self.with_cte(depth),
+            _ if self.one_in(2) => self.with_scalar(depth),
+            _ => self.union_of_more(depth),
         }
     }
 
@@ -213,8 +215,13 @@ impl<'a> Maker<'a> {
                 _ => format!(" GROUP BY {}", by_name.join(", ")),
             });
         }
-        if self.one_in(4) {
-            sql.push_str(" HAVING count(*) > 1");
+        if self.one_in(3) {
+            let having = match self.column(&source, &[Type::Whole]) {
+                Some(column) if self.one_in(2) => format!("max(a.{column}) > 2"),
+                Some(column) if self.one_in(2) => format!("sum(a.{column}) IS NOT NULL"),
+                _ => "count(*) > 1".to_owned(),
+            };
+            sql.push_str(&format!(" HAVING {having}"));
         }
         Source { sql, columns }
     }
@@ -245,12 +252,14 @@ impl<'a> Maker<'a> {
             ("max(a.{x}) - min(a.{x})", &[Whole, Decimal], None),
             ("string_agg(a.{x}, ',' ORDER BY a.{x})", &[Text], Some(Text)),
             ("first(a.{x} ORDER BY a.{x})", &[Time, Whole], None),
+            ("last(a.{x} ORDER BY a.n)", &[], None),
+            ("first(a.{x} ORDER BY a.n DESC)", &[], None),
             ("mode(a.{x} % 1)", &[Whole], Some(Whole)),
             ("arg_max(a.{x}, a.n)", &[], None),
             ("arg_min(a.{x}, a.n)", &[], None),
         ];
         let (call, wanted, of) = calls[self.random.usize(..calls.len())];
-        if call.contains("a.n)") && !source.columns.iter().any(|(name, _)| name == "n") {
+        if call.contains("a.n") && !source.columns.iter().any(|(name, _)| name == "n") {
             return None;
         }
         let column = self.column(source, wanted)?;
@@ -437,9 +446,14 @@ impl<'a> Maker<'a> {
             String::new()
         };
         columns.push((new.clone(), of));
+        let partition = if self.one_in(12) {
+            String::new()
+        } else {
+            format!("PARTITION BY a.{key} ")
+        };
         Source {
             sql: format!(
-                "SELECT {items}, {function} OVER (PARTITION BY a.{key} ORDER BY {order}) AS {new} FROM {} AS a{qualify}",
+                "SELECT {items}, {function} OVER ({partition}ORDER BY {order}) AS {new} FROM {} AS a{qualify}",
                 source.sql
             ),
             columns,
@@ -476,6 +490,67 @@ impl<'a> Maker<'a> {
             ),
         };
         Source { sql, columns }
+    }
+
+    /// A subquery of one value: of the whole of another relation, or of its rows with a key.
+    fn with_scalar(&mut self, depth: u8) -> Source {
+        let (left, right) = (self.source(depth), self.source(DEPTH_MAX));
+        let (items, mut columns) = self.selected(&[("a", &left)]);
+        let (Some(x), Some(y)) = (
+            self.column(&left, &[Type::Whole]),
+            self.column(&right, &[Type::Whole]),
+        ) else {
+            return self.plain(depth);
+        };
+        let (from, other) = (&left.sql, &right.sql);
+        let new = format!("c{}", columns.len());
+        let sql = match self.random.u8(..3) {
+            0 => format!(
+                "SELECT {items} FROM {from} AS a WHERE a.{x} >= (SELECT min(b.{y}) + 1 FROM {other} AS b)"
+            ),
+            kind => {
+                columns.push((new.clone(), Type::Whole));
+                let key = if kind == 1 {
+                    format!(" WHERE b.{y} = a.{x}")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "SELECT {items}, (SELECT count(*) FROM {other} AS b{key}) AS {new} FROM {from} AS a"
+                )
+            }
+        };
+        Source { sql, columns }
+    }
+
+    /// A union of three, joins among them.
+    fn union_of_more(&mut self, depth: u8) -> Source {
+        let mut branches = Vec::new();
+        for _ in 0..3 {
+            let branch = if self.one_in(3) {
+                let joined = self.join(depth + 1);
+                Source {
+                    sql: format!("({})", joined.sql),
+                    columns: joined.columns,
+                }
+            } else {
+                self.source(depth)
+            };
+            let Some(column) = self.column(&branch, &[Type::Whole]) else {
+                return self.plain(depth);
+            };
+            let filter = self.filter(&branch, "a");
+            branches.push(format!(
+                "SELECT a.{column}::BIGINT AS c0 FROM {} AS a WHERE {filter}",
+                branch.sql
+            ));
+        }
+        let kinds = [" UNION ALL ", " UNION ALL ", " UNION "];
+        let kind = kinds[self.random.usize(..kinds.len())];
+        Source {
+            sql: branches.join(kind),
+            columns: vec![("c0".to_owned(), Type::Whole)],
+        }
     }
 
     /// A CTE that is read twice.

@@ -117,6 +117,16 @@ fn reads_any(value: &Value) -> bool {
     any(value, &|value| value["type"] == "BASE_TABLE")
 }
 
+/// Counts the places where a part of a query reads a relation.
+fn mentions_of(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(mentions_of).sum(),
+        Value::Object(_) if value["type"] == "BASE_TABLE" => 1,
+        Value::Object(object) => object.values().map(mentions_of).sum(),
+        _ => 0,
+    }
+}
+
 /// Refuses subqueries over relations inside of expressions.
 fn refuse_subqueries(expression: &Value) -> Result<(), Reason> {
     if has_subquery(expression) && reads_any(expression) {
@@ -242,7 +252,8 @@ impl Weaver<'_, '_> {
             Some("SUBQUERY") if table.get("sample").is_some() => Err("it samples".to_owned()),
             Some("SUBQUERY") => {
                 let node = &table["subquery"]["node"];
-                if !is_plain(node, &|value| self.decomposer.is_aggregate(value)) {
+                let plain = is_plain(node, &|value| self.decomposer.is_aggregate(value));
+                if !plain || self.is_better_apart(node)? {
                     return Ok(self.single(table)?.0);
                 }
                 let (tree, vanishes) = self.node(node)?;
@@ -257,6 +268,19 @@ impl Weaver<'_, '_> {
             Some(other) => Err(format!("it has a {other}")),
             None => Err("it reads nothing".to_owned()),
         }
+    }
+
+    /// Says whether a subquery is followed by itself: the queries by which a block follows its mentions grow
+    /// faster than their number. A relation has no two columns of one name.
+    fn is_better_apart(&self, node: &Value) -> Result<bool, Reason> {
+        if mentions_of(node) < 2 {
+            return Ok(false);
+        }
+        let mut seen = std::collections::HashSet::new();
+        let columns = self.decomposer.describe(node)?;
+        Ok(columns
+            .iter()
+            .all(|(name, _)| seen.insert(name.to_lowercase())))
     }
 
     /// Weaves a mention of a relation, and returns its number too.

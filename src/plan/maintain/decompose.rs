@@ -21,6 +21,10 @@ pub(super) const MENTIONS_MAX: usize = 16;
 /// Queries beyond so many stages are recomputed: each stage costs some statements a batch.
 const STAGES_MAX: usize = 24;
 
+/// Queries that read the inputs in more places to give the content of one relation are recomputed: a block's
+/// content is no table but its query, which stands once in the place of each of its mentions.
+const READS_MAX: usize = 32;
+
 /// Columns that the tables of stages have beside those of the query.
 const RESERVED: [&str; 5] = ["_w", "_new", "_rank", "_complete", "_row"];
 
@@ -33,6 +37,8 @@ pub(super) struct Decomposer<'a> {
     /// The names under which relations are bound.
     names: Vec<String>,
     numbers: HashMap<String, usize>,
+    /// In how many places the query of each relation's content reads a table.
+    reads: Vec<usize>,
     mentions: usize,
     /// What has been taken apart: a view that is read twice is one relation.
     done: HashMap<String, usize>,
@@ -48,20 +54,22 @@ impl<'a> Decomposer<'a> {
             stages: Vec::new(),
             names: Vec::new(),
             numbers: HashMap::new(),
+            reads: Vec::new(),
             mentions: 0,
             done: HashMap::new(),
         };
         for (name, relation) in inputs {
-            decomposer.add(name, relation);
+            decomposer.add(name, relation, 1);
         }
         decomposer
     }
 
-    fn add(&mut self, name: String, relation: Relation) -> usize {
+    fn add(&mut self, name: String, relation: Relation, reads: usize) -> usize {
         let number = self.relations.len();
         self.numbers.insert(name.to_lowercase(), number);
         self.names.push(name);
         self.relations.push(relation);
+        self.reads.push(reads);
         number
     }
 
@@ -197,6 +205,23 @@ impl<'a> Decomposer<'a> {
         if self.stages.len() == STAGES_MAX {
             return Err(format!("it has more than {STAGES_MAX} stages"));
         }
+        let read = match &stage {
+            Stage::Block(block) => self.reads_of(block),
+            Stage::Aggregate(aggregate) => self.reads_of(&aggregate.rows),
+            Stage::Partition(partition) => self.reads_of(&partition.keys),
+            Stage::Top(top) => self.reads[top.of],
+        };
+        if read > READS_MAX {
+            return Err(format!(
+                "a part of it reads in more than {READS_MAX} places"
+            ));
+        }
+        // All other stages keep what they give.
+        let reads = if matches!(stage, Stage::Block(_)) {
+            read
+        } else {
+            1
+        };
         let reserved = |name: &str| RESERVED.contains(&name) || name.starts_with("_k");
         let owns_keys = matches!(stage, Stage::Aggregate(_));
         if let Some((name, _)) = columns
@@ -220,7 +245,14 @@ impl<'a> Decomposer<'a> {
             columns,
             append_only,
         };
-        Ok(self.add(name, relation))
+        Ok(self.add(name, relation, reads))
+    }
+
+    /// Counts the tables that the query of a block's content reads.
+    fn reads_of(&self, block: &Block) -> usize {
+        (block.mentions.iter())
+            .map(|mention| self.reads[mention.relation])
+            .sum()
     }
 
     /// Takes a query apart and returns the relation it gives.

@@ -49,9 +49,16 @@ pub(super) struct Changes<'a> {
     pub first: bool,
 }
 
-/// The mentions whose old content is taken apart while another one changes: each makes three queries of one.
-/// That of more is found by its difference to the new, which reads it whole.
-const CORRECTED_MAX: usize = 2;
+/// Returns how many mentions' old contents are taken apart while another one changes, of so many that change:
+/// each makes three queries of one. What is beyond is found by its difference to the new content, which is read
+/// whole for it. A block is followed by sixty queries at most.
+fn corrected_max(changed: usize) -> usize {
+    match changed {
+        0..=3 => 2,
+        4..=8 => 1,
+        _ => 0,
+    }
+}
 
 impl<'a> Changes<'a> {
     pub fn new(
@@ -213,7 +220,7 @@ impl<'a> Changes<'a> {
             } else if self.first
                 || changed.before.is_some()
                 || mention.touch.is_some()
-                || corrected.len() == CORRECTED_MAX
+                || corrected.len() == corrected_max(order.len())
             {
                 Some(self.before(relation))
             } else {
