@@ -400,7 +400,9 @@ impl Pipeline {
     }
 
     fn texts(&self, sql: &str) -> Result<Vec<String>, String> {
-        let sql = format!("SELECT to_json(_all)::VARCHAR FROM ({sql}) AS _all LIMIT 5");
+        let sql = format!(
+            "SELECT count(*) || ' times ' || to_json(_all)::VARCHAR FROM ({sql}) AS _all GROUP BY _all LIMIT 5"
+        );
         let rows = self
             .session()
             .texts(&sql, &[])

@@ -127,8 +127,29 @@ impl<'a> Changes<'a> {
         let list = self.column_list(self.relations.len());
         let content = self.over_contents(block, &block.sql);
         let content = format!("SELECT * FROM ({content}\n) AS _rows({list})");
+        let before = (self.contents_before(block))
+            .map(|contents| over(block, &block.sql, &contents))
+            .map(|before| format!("SELECT * FROM ({before}\n) AS _rows({list})"));
         self.add(signed_rows(&table, &list, counts), content);
+        if let Some(changed) = self.relations.last_mut() {
+            changed.before = before;
+        }
         Ok(())
+    }
+
+    /// Returns queries of the old contents of what a block mentions, if there is one for each. So there is for
+    /// all that only grows: nothing is taken apart then, and nothing goes.
+    fn contents_before(&self, block: &Block) -> Option<Vec<String>> {
+        let before = |relation: usize| {
+            let changed = &self.relations[relation];
+            if changed.rows.is_empty() {
+                return Some(changed.content.clone());
+            }
+            changed.before.clone()
+        };
+        (block.mentions.iter())
+            .map(|mention| before(mention.relation))
+            .collect()
     }
 
     /// Evaluates what has changed in a block into a temporary table with the sign `_w`; returns how many rows

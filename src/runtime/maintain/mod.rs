@@ -52,6 +52,11 @@ impl Maintainer<'_> {
             let Some(plus) = rows.plus else {
                 return Ok(Change::default());
             };
+            anyhow::ensure!(
+                rows.minus.is_none(),
+                "rows go away from `{}`, whose rows only come",
+                self.stored.name
+            );
             let plus = format!("SELECT * FROM ({plus}\n) AS _rows({list})");
             let seq = i64::try_from(stamp.seq)?;
             let inserted = session.execute(
