@@ -4,6 +4,10 @@
 //! `OMLSP_MAINTAIN_CASES` sets the number of pipelines (`cargo test --release --test maintain`),
 //! `OMLSP_MAINTAIN_SEED` the first of them, `OMLSP_MAINTAIN_SHOW` prints each.
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod killed;
 mod pipeline;
 mod query;
 

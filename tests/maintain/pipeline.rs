@@ -2,12 +2,12 @@
 //! plain tables over which DuckDB evaluates the queries.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use omlsp::catalog::Catalog;
 use omlsp::diagnostic::SourceMap;
 use omlsp::engine::{
-    Change, Database, Layout, Ledger, Param, Session, Stamp, Stored, apply_changes, replace_all, upsert,
+    Change, Database, Layout, Ledger, Param, Session, Stamp, Stored, apply_changes, replace_all,
+    upsert,
 };
 use omlsp::options::Environment;
 use omlsp::plan::{DerivedPlan, Maintenance, Plan, Work, check};
@@ -43,7 +43,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// A batch has so many rows at most.
-const ROWS_MAX: usize = 12;
+pub const ROWS_MAX: usize = 12;
 
 impl Relation {
     pub fn some(random: &mut fastrand::Rng) -> Vec<Self> {
@@ -57,6 +57,11 @@ impl Relation {
                 },
             })
             .collect()
+    }
+
+    /// Returns names and types of the columns, `n` before those of [`COLUMNS`].
+    pub fn columns() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        std::iter::once(&("n", "BIGINT")).chain(COLUMNS)
     }
 
     fn create(&self) -> String {
@@ -89,6 +94,17 @@ pub struct View {
     pub materialized: bool,
 }
 
+impl View {
+    pub fn create(&self) -> String {
+        let kind = if self.materialized {
+            "MATERIALIZED VIEW"
+        } else {
+            "VIEW"
+        };
+        format!("CREATE {kind} {} AS {};\n", self.name, self.query)
+    }
+}
+
 pub struct Pipeline {
     text: String,
     relations: Vec<Relation>,
@@ -106,12 +122,7 @@ impl Pipeline {
             text.push_str(&relation.create());
         }
         for view in &views {
-            let kind = if view.materialized {
-                "MATERIALIZED VIEW"
-            } else {
-                "VIEW"
-            };
-            writeln!(text, "CREATE {kind} {} AS {};", view.name, view.query)?;
+            text.push_str(&view.create());
         }
         let mut sources = SourceMap::default();
         omlsp::sql::add_source(
@@ -147,7 +158,7 @@ impl Pipeline {
         state::apply(session, &pipeline.plan, &steps)?;
         session.execute_batch("CREATE SCHEMA plain")?;
         for relation in &pipeline.relations {
-            let columns: Vec<String> = (std::iter::once(&("n", "BIGINT")).chain(COLUMNS))
+            let columns: Vec<String> = Relation::columns()
                 .map(|(name, sql_type)| format!("{name} {sql_type}"))
                 .collect();
             session.execute_batch(&format!(
@@ -189,7 +200,7 @@ impl Pipeline {
     pub fn deliver(&self, random: &mut fastrand::Rng) {
         let relation = &self.relations[random.usize(..self.relations.len())];
         let rows: Vec<String> = (0..random.usize(1..=ROWS_MAX))
-            .map(|_| row(random))
+            .map(|_| row_sql(random))
             .collect();
         let stored = self.stored(&relation.name);
         let session = self.session();
@@ -301,7 +312,9 @@ impl Pipeline {
                 }
                 maintainer.apply(session, &ranges, stamp)?
             }
-            Maintenance::Linear if !first => return linear_batches((session, &ledger), plan, &ranges),
+            Maintenance::Linear if !first => {
+                return linear_batches((session, &ledger), plan, &ranges);
+            }
             // These, and what the first rows are, have tests of their own; here they are inputs of others.
             _ if plan.stored.layout == Layout::Changing => {
                 let all = plan.feed.all_sql();
@@ -383,7 +396,12 @@ impl Pipeline {
             format!("(SELECT (count(*), sum(hash(_all)::HUGEINT)) FROM ({rows}) AS _all)")
         };
         let same = format!("SELECT ({} = {})::BIGINT", sum(&expected), sum(&actual));
-        if self.session().number(&same, &[]).map_err(|error| format!("{error:#}"))? == Some(1) {
+        if self
+            .session()
+            .number(&same, &[])
+            .map_err(|error| format!("{error:#}"))?
+            == Some(1)
+        {
             return Ok(());
         }
         for (what, sql) in [
@@ -422,7 +440,9 @@ impl Pipeline {
                 Maintenance::Incremental(_) => "incremental".to_owned(),
                 Maintenance::WindowClose(_) | Maintenance::IntervalJoin(_) => "by time".to_owned(),
                 Maintenance::Recompute { reason } => {
-                    *ways.entry(format!("recomputed: {reason}")).or_insert(0_usize) += 1;
+                    *ways
+                        .entry(format!("recomputed: {reason}"))
+                        .or_insert(0_usize) += 1;
                     "recomputed".to_owned()
                 }
             };
@@ -508,7 +528,7 @@ fn linear(
 
 /// Returns a column as it is compared. Sums of floating point numbers depend on their order: six digits after
 /// the point are compared, or nine in all.
-fn rounded(name: &str, sql_type: &str) -> String {
+pub fn rounded(name: &str, sql_type: &str) -> String {
     if sql_type != "DOUBLE" {
         return format!("\"{name}\"");
     }
@@ -517,8 +537,9 @@ fn rounded(name: &str, sql_type: &str) -> String {
     )
 }
 
-/// Returns the values of one row: few different ones, NULLs among them; `n` makes it different from others.
-fn row(random: &mut fastrand::Rng) -> String {
+/// Returns the values of one row as texts: few different ones, NULLs among them; `n` makes it different from
+/// others.
+pub fn row(random: &mut fastrand::Rng) -> Vec<Option<String>> {
     let values: Vec<(u8, String)> = vec![
         (0, random.u64(..1 << 40).to_string()),
         (1, random.i64(0..24).to_string()),
@@ -529,27 +550,25 @@ fn row(random: &mut fastrand::Rng) -> String {
             3,
             format!("{}.{:02}", random.i64(-20..20), random.u8(..100)),
         ),
-        (
-            3,
-            format!("{:?}::DOUBLE", f64::from(random.i32(-40..40)) / 4.0),
-        ),
+        (3, format!("{:?}", f64::from(random.i32(-40..40)) / 4.0)),
         (
             2,
-            ["''", "'a'", "'b'", "'B'", "'it''s'", "'\u{fc}'"][random.usize(..6)].to_owned(),
+            ["", "a", "b", "B", "it's", "\u{fc}"][random.usize(..6)].to_owned(),
         ),
         (3, random.bool().to_string()),
-        (
-            2,
-            format!("TIMESTAMP '2026-01-01 00:00:{:02}'", random.u8(..60)),
-        ),
+        (2, format!("2026-01-01 00:00:{:02}", random.u8(..60))),
     ];
-    let values: Vec<String> = (values.into_iter())
-        .map(|(nulls, text)| {
-            if random.u8(..16) < nulls {
-                "NULL".to_owned()
-            } else {
-                text
-            }
+    (values.into_iter())
+        .map(|(nulls, text)| (random.u8(..16) >= nulls).then_some(text))
+        .collect()
+}
+
+/// Returns a row as SQL, each value a text.
+fn row_sql(random: &mut fastrand::Rng) -> String {
+    let values: Vec<String> = (row(random).into_iter())
+        .map(|value| match value {
+            Some(text) => format!("'{}'", text.replace('\'', "''")),
+            None => "NULL".to_owned(),
         })
         .collect();
     format!("({})", values.join(", "))

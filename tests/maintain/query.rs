@@ -1,6 +1,6 @@
 //! Random queries of every class that a view may be of, over random relations, nested in one another.
 
-use super::pipeline::{COLUMNS, Relation, View};
+use super::pipeline::{Relation, View};
 
 /// What a column may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl<'a> Maker<'a> {
             "TIMESTAMP" => Type::Time,
             _ => Type::Decimal,
         };
-        let columns: Vec<(String, Type)> = (std::iter::once(&("n", "BIGINT")).chain(COLUMNS))
+        let columns: Vec<(String, Type)> = Relation::columns()
             .map(|(name, sql_type)| ((*name).to_owned(), type_of(sql_type)))
             .collect();
         let sources = relations.iter().map(|relation| Source {
