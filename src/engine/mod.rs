@@ -129,6 +129,9 @@ fn seal() -> String {
         sql.push_str(definition);
         sql.push_str(";\n");
     }
+    // DuckDB 2.0.0 takes some parts of a plan that read other columns for the same, and gives wrong rows: a join
+    // of a query with itself, for one (`tests/maintain/known.rs`).
+    sql.push_str("SET GLOBAL disabled_optimizers = 'common_subplan';\n");
     sql.push_str(
         "SET allow_persistent_secrets = false;\n\
          SET preserve_insertion_order = true;\n\

@@ -8,6 +8,7 @@
 mod support;
 
 mod killed;
+mod known;
 mod pipeline;
 mod query;
 
@@ -17,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pipeline::{Pipeline, Relation};
+use pipeline::{Pipeline, Relation, View};
 use query::Maker;
 
 /// Enough to see every class of query many times, few enough for a minute.
@@ -102,6 +103,24 @@ fn case(seed: u64) -> Counts {
     let mut random = fastrand::Rng::with_seed(seed);
     let relations = Relation::some(&mut random);
     let views = Maker::new(&mut random, &relations).views();
+    run(seed, random, (relations, views))
+}
+
+#[test]
+fn views_that_were_wrong_are_right() {
+    for seed in 0..known::HISTORIES {
+        let random = fastrand::Rng::with_seed(seed);
+        let counts = run(seed, random, (known::relations(), known::views()));
+        assert_eq!(counts[COMPARED], BATCHES * known::QUERIES.len());
+    }
+}
+
+/// Runs views through random batches and compares them after each.
+fn run(
+    seed: u64,
+    mut random: fastrand::Rng,
+    (relations, views): (Vec<Relation>, Vec<View>),
+) -> Counts {
     let on_disk = seed.is_multiple_of(40);
     let mut pipeline = Pipeline::open(relations, views, on_disk)
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"));

@@ -18,12 +18,17 @@ pub enum Type {
 pub struct Source {
     pub sql: String,
     pub columns: Vec<(String, Type)>,
+    /// How many joins have multiplied its rows.
+    pub joins: u8,
 }
 
 pub struct Maker<'a> {
     random: &'a mut fastrand::Rng,
     sources: Vec<Source>,
 }
+
+/// A join reads rows that have been multiplied so often at most: the keys are few, and rows soon are millions.
+const JOINS_MAX: u8 = 1;
 
 /// Queries are nested so deep at most.
 const DEPTH_MAX: u8 = 2;
@@ -44,6 +49,7 @@ impl<'a> Maker<'a> {
         let sources = relations.iter().map(|relation| Source {
             sql: relation.name.clone(),
             columns: columns.clone(),
+            joins: 0,
         });
         Self {
             sources: sources.collect(),
@@ -64,6 +70,7 @@ impl<'a> Maker<'a> {
             self.sources.push(Source {
                 sql: view.name.clone(),
                 columns: source.columns,
+                joins: source.joins,
             });
             views.push(view);
         }
@@ -80,6 +87,7 @@ impl<'a> Maker<'a> {
             return Source {
                 sql: format!("({})", query.sql),
                 columns: query.columns,
+                joins: query.joins,
             };
         }
         let index = self.random.usize(..self.sources.len());
@@ -152,11 +160,16 @@ impl<'a> Maker<'a> {
 
     fn plain(&mut self, depth: u8) -> Source {
         let source = self.source(depth);
-        let (items, columns) = self.selected(&[("a", &source)]);
-        let filter = self.filter(&source, "a");
+        self.plain_of(&source)
+    }
+
+    fn plain_of(&mut self, source: &Source) -> Source {
+        let (items, columns) = self.selected(&[("a", source)]);
+        let filter = self.filter(source, "a");
         Source {
             sql: format!("SELECT {items} FROM {} AS a WHERE {filter}", source.sql),
             columns,
+            joins: source.joins,
         }
     }
 
@@ -166,6 +179,7 @@ impl<'a> Maker<'a> {
             Source {
                 sql: format!("({})", joined.sql),
                 columns: joined.columns,
+                joins: joined.joins,
             }
         } else {
             self.source(depth)
@@ -223,7 +237,11 @@ impl<'a> Maker<'a> {
             };
             sql.push_str(&format!(" HAVING {having}"));
         }
-        Source { sql, columns }
+        Source {
+            sql,
+            columns,
+            joins: 0,
+        }
     }
 
     /// Returns a call of an aggregate function and the type of its value.
@@ -279,7 +297,13 @@ impl<'a> Maker<'a> {
         let mut from = format!("{} AS a {kind} {} AS b ON {on}", left.sql, right.sql);
         let mut sources = vec![("a", &left), ("b", &right)];
         let third = self.source(DEPTH_MAX);
-        if self.one_in(3) {
+        let mut joins = left.joins + right.joins;
+        if joins > JOINS_MAX {
+            return self.plain_of(&left);
+        }
+        joins += 1;
+        if joins + third.joins <= JOINS_MAX && self.one_in(2) {
+            joins += third.joins;
             let kinds = ["JOIN", "LEFT JOIN"];
             let kind = kinds[self.random.usize(..kinds.len())];
             let on = self.condition((&left, "a"), (&third, "c"), false);
@@ -295,6 +319,7 @@ impl<'a> Maker<'a> {
         Source {
             sql: format!("SELECT {items} FROM {from}{filter}"),
             columns,
+            joins,
         }
     }
 
@@ -346,6 +371,7 @@ impl<'a> Maker<'a> {
             return Source {
                 sql,
                 columns: source.columns,
+                joins: 0,
             };
         }
         source
@@ -367,6 +393,7 @@ impl<'a> Maker<'a> {
                 source.sql
             ),
             columns: source.columns,
+            joins: 0,
         }
     }
 
@@ -387,6 +414,7 @@ impl<'a> Maker<'a> {
                 left.sql, right.sql
             ),
             columns: vec![("c0".to_owned(), Type::Whole)],
+            joins: left.joins.max(right.joins),
         }
     }
 
@@ -406,6 +434,7 @@ impl<'a> Maker<'a> {
                 self.random.u8(1..6)
             ),
             columns,
+            joins: 0,
         }
     }
 
@@ -457,6 +486,7 @@ impl<'a> Maker<'a> {
                 source.sql
             ),
             columns,
+            joins: source.joins,
         }
     }
 
@@ -489,7 +519,11 @@ impl<'a> Maker<'a> {
                 "SELECT {items} FROM {from} AS a WHERE a.{x} IN (SELECT {y} FROM {other} WHERE {y} > 0) AND {filter}"
             ),
         };
-        Source { sql, columns }
+        Source {
+            sql,
+            columns,
+            joins: left.joins,
+        }
     }
 
     /// A subquery of one value: of the whole of another relation, or of its rows with a key.
@@ -520,18 +554,23 @@ impl<'a> Maker<'a> {
                 )
             }
         };
-        Source { sql, columns }
+        Source {
+            sql,
+            columns,
+            joins: left.joins,
+        }
     }
 
     /// A union of three, joins among them.
     fn union_of_more(&mut self, depth: u8) -> Source {
-        let mut branches = Vec::new();
+        let (mut branches, mut joins) = (Vec::new(), 0);
         for _ in 0..3 {
             let branch = if self.one_in(3) {
                 let joined = self.join(depth + 1);
                 Source {
                     sql: format!("({})", joined.sql),
                     columns: joined.columns,
+                    joins: joined.joins,
                 }
             } else {
                 self.source(depth)
@@ -540,6 +579,7 @@ impl<'a> Maker<'a> {
                 return self.plain(depth);
             };
             let filter = self.filter(&branch, "a");
+            joins = joins.max(branch.joins);
             branches.push(format!(
                 "SELECT a.{column}::BIGINT AS c0 FROM {} AS a WHERE {filter}",
                 branch.sql
@@ -550,6 +590,7 @@ impl<'a> Maker<'a> {
         Source {
             sql: branches.join(kind),
             columns: vec![("c0".to_owned(), Type::Whole)],
+            joins,
         }
     }
 
@@ -559,6 +600,9 @@ impl<'a> Maker<'a> {
         let Some(key) = self.column(&inner, &[Type::Whole]) else {
             return inner;
         };
+        if inner.joins > 0 {
+            return inner;
+        }
         let (items, columns) = self.selected(&[("x", &inner), ("y", &inner)]);
         Source {
             sql: format!(
@@ -566,6 +610,7 @@ impl<'a> Maker<'a> {
                 inner.sql
             ),
             columns,
+            joins: 1,
         }
     }
 }

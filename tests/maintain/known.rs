@@ -1,0 +1,46 @@
+//! Queries whose views were once wrong, over random batches like any other.
+
+use super::pipeline::{Kind, Relation, View};
+
+/// Each is run over so many random histories.
+pub const HISTORIES: u64 = 4;
+
+/// Over `t0`, which grows, `t1`, which keeps no rows, and `t2`, which has a key.
+pub const QUERIES: &[&str] = &[
+    // What a join of joins takes back while it grows was added all the same.
+    "WITH w AS (WITH w AS (SELECT a.n, a.id, a.v FROM t1 AS a WHERE a.j IS NOT NULL) \
+     SELECT x.n AS c0, x.id AS c1, y.v AS c2 FROM w AS x JOIN w AS y ON x.id = y.id) \
+     SELECT x.c0, y.c1, y.c2 FROM w AS x JOIN w AS y ON x.c2 = y.c2",
+    // DuckDB's optimizer `common_subplan` lost rows of it.
+    "WITH w AS (SELECT a.n AS c0, a.k AS c1, a.v AS c2, a.f AS c3, a.s AS c4, a.b AS c5, b.n % 7 AS c6 \
+     FROM t2 AS a FULL JOIN t2 AS b ON a.j + 1 = b.j JOIN t0 AS c ON a.k = c.v) \
+     SELECT x.c0 AS c0, x.c2 AS c1, x.c3 AS c2, x.c4 AS c3, x.c5 AS c4, y.c3 AS c5, y.c6 AS c6 \
+     FROM w AS x JOIN w AS y ON x.c1 = y.c1",
+    // A block that read its parts in many places did not end.
+    "WITH w AS (WITH w AS (SELECT a.n AS c0, a.id AS c1, a.d AS c3, a.s AS c5 FROM t1 AS a \
+     RIGHT JOIN t2 AS b ON a.id = b.k WHERE b.v > 2) \
+     SELECT x.c0 % 7 AS c0, x.c1 AS c1, x.c3 AS c3, upper(x.c5) AS c4, y.c1 % 7 AS c5 \
+     FROM w AS x JOIN w AS y ON x.c1 = y.c1) \
+     SELECT x.c0, x.c1, x.c3, y.c5 FROM w AS x JOIN w AS y ON x.c0 = y.c0 AND x.c1 = y.c1",
+];
+
+/// Returns the relations that the queries are over.
+pub fn relations() -> Vec<Relation> {
+    [("t0", Kind::Table), ("t1", Kind::Source), ("t2", Kind::Keyed)]
+        .map(|(name, kind)| Relation {
+            name: name.to_owned(),
+            kind,
+        })
+        .into()
+}
+
+/// Returns the views of a history, one for each query.
+pub fn views() -> Vec<View> {
+    (QUERIES.iter().enumerate())
+        .map(|(index, query)| View {
+            name: format!("v{index}"),
+            query: (*query).to_owned(),
+            materialized: true,
+        })
+        .collect()
+}
