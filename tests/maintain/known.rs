@@ -26,12 +26,16 @@ pub const QUERIES: &[&str] = &[
 
 /// Returns the relations that the queries are over.
 pub fn relations() -> Vec<Relation> {
-    [("t0", Kind::Table), ("t1", Kind::Source), ("t2", Kind::Keyed)]
-        .map(|(name, kind)| Relation {
-            name: name.to_owned(),
-            kind,
-        })
-        .into()
+    [
+        ("t0", Kind::Table),
+        ("t1", Kind::Source),
+        ("t2", Kind::Keyed),
+    ]
+    .map(|(name, kind)| Relation {
+        name: name.to_owned(),
+        kind,
+    })
+    .into()
 }
 
 /// Returns the views of a history, one for each query.

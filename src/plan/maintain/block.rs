@@ -15,7 +15,8 @@ use super::tree::{
 };
 use crate::engine::shape::Reason;
 
-/// Marks, on a query node, the restrictions of its table reference: pairs of mention and condition.
+/// Marks the restrictions to what a mention touches: on a query node, pairs of mention and condition on its table
+/// reference; on a join, its mentions and the condition on either side, or none.
 const MARK: &str = "_touch";
 
 /// A block while it is made: its tree reads each mention by its own name.
@@ -191,7 +192,7 @@ impl Weaver<'_, '_> {
             return Err("it has a part of another form".to_owned());
         }
         let mut marks = Marks::new();
-        let from = self.table(&node["from_table"], &mut marks)?;
+        let from = self.table(&node["from_table"])?;
         let mut woven = node.clone();
         woven["modifiers"] = json!([]);
         refuse_subqueries(&node["select_list"])?;
@@ -240,10 +241,10 @@ impl Weaver<'_, '_> {
         Ok(woven)
     }
 
-    fn table(&mut self, table: &Value, marks: &mut Marks) -> Result<Woven, Reason> {
+    fn table(&mut self, table: &Value) -> Result<Woven, Reason> {
         match table["type"].as_str() {
             Some("BASE_TABLE") => Ok(self.base(table)?.0),
-            Some("JOIN") => self.join(table, marks),
+            Some("JOIN") => self.join(table),
             _ if !reads_any(table) => Ok(Woven {
                 tree: table.clone(),
                 vanishes: false,
@@ -332,7 +333,7 @@ impl Weaver<'_, '_> {
         name
     }
 
-    fn join(&mut self, join: &Value, marks: &mut Marks) -> Result<Woven, Reason> {
+    fn join(&mut self, join: &Value) -> Result<Woven, Reason> {
         let kind = join["join_type"].as_str().unwrap_or("INNER");
         let natural = match join["ref_type"].as_str() {
             None | Some("REGULAR" | "CROSS") => false,
@@ -343,8 +344,8 @@ impl Weaver<'_, '_> {
         refuse_subqueries(&join["condition"])?;
         let (left, right) = (&join["left"], &join["right"]);
         if kind == "INNER" {
-            let left = self.table(left, marks)?;
-            let right = self.table(right, marks)?;
+            let left = self.table(left)?;
+            let right = self.table(right)?;
             return Ok(joined(join, left, right));
         }
         let looked_up = match kind {
@@ -356,7 +357,7 @@ impl Weaver<'_, '_> {
             _ => return Err(format!("it has a {kind} join")),
         };
         if !reads_any(looked_up) {
-            let (left, right) = (self.table(left, marks)?, self.table(right, marks)?);
+            let (left, right) = (self.table(left)?, self.table(right)?);
             let vanishes = if kind == "RIGHT" {
                 right.vanishes
             } else {
@@ -370,16 +371,16 @@ impl Weaver<'_, '_> {
         if natural {
             return Err("it has a natural outer join".to_owned());
         }
-        self.keyed_join(join, kind, marks)
+        self.keyed_join(join, kind)
     }
 
     /// Weaves a join that is linear in one side and looks the other up by key.
-    fn keyed_join(&mut self, join: &Value, kind: &str, marks: &mut Marks) -> Result<Woven, Reason> {
+    fn keyed_join(&mut self, join: &Value, kind: &str) -> Result<Woven, Reason> {
         let (left, right, index) = if kind == "RIGHT" {
             let (left, index) = self.single(&join["left"])?;
-            (left, self.table(&join["right"], marks)?, index)
+            (left, self.table(&join["right"])?, index)
         } else {
-            let left = self.table(&join["left"], marks)?;
+            let left = self.table(&join["left"])?;
             let (right, index) = self.single(&join["right"])?;
             (left, right, index)
         };
@@ -395,10 +396,16 @@ impl Weaver<'_, '_> {
         let (inner, outer): (Vec<Value>, Vec<Value>) = pairs.into_iter().unzip();
         let table = looked_up.tree.clone();
         self.touch(index, &table, &inner, Same::Equal);
-        marks.push((index, keys_are(&outer, TOUCHED, Same::Equal)));
         let vanishes = kept.vanishes;
+        let touched = keys_are(&outer, TOUCHED, Same::Equal);
+        // Below the join, where few rows are left to join.
+        let conditions = match kind {
+            "RIGHT" => [Value::Null, touched],
+            _ => [touched, Value::Null],
+        };
         let mut woven = joined(join, left, right);
         woven.vanishes = vanishes;
+        woven.tree[MARK] = json!([[index], conditions[0], conditions[1]]);
         if matches!(kind, "SEMI" | "ANTI") {
             woven.tables.pop();
         }
@@ -530,8 +537,16 @@ fn restrict(tree: &mut Value, mark: &Value, touched: usize) {
     if tree["type"] == "JOIN" {
         let indexes = list(&mark[0]);
         if indexes.iter().any(|index| *index == json!(touched)) {
+            let both = mark[1].is_object() && mark[2].is_object();
             for (side, condition) in [("left", &mark[1]), ("right", &mark[2])] {
+                if !condition.is_object() {
+                    continue;
+                }
                 let table = tree[side].take();
+                if !both {
+                    tree[side] = semi_join(table, TOUCHED, condition.clone());
+                    continue;
+                }
                 let alias = table["alias"].as_str().unwrap_or("").to_owned();
                 let star = json!({"class": "STAR", "type": "STAR", "relation_name": alias});
                 let rows = semi_join(table, TOUCHED, condition.clone());
