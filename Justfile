@@ -31,6 +31,10 @@ bench *ARGS:
 bench-parts *ARGS:
     cargo bench --bench parts -- {{ARGS}}
 
+# What a batch costs materialized views, by the length of their history.
+bench-views *ARGS:
+    cargo bench --bench views -- {{ARGS}}
+
 # Run a pipeline once, in memory.
 once PATH:
     cargo run --release -- run --once --ephemeral {{PATH}}

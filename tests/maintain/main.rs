@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drift;
 mod killed;
 mod known;
 mod pipeline;

@@ -180,7 +180,7 @@ impl Pipeline {
         Ok((database, session))
     }
 
-    fn session(&self) -> &Session {
+    pub fn session(&self) -> &Session {
         &self.open.as_ref().expect("it is open between calls").1
     }
 
@@ -200,8 +200,13 @@ impl Pipeline {
     pub fn deliver(&self, random: &mut fastrand::Rng) {
         let relation = &self.relations[random.usize(..self.relations.len())];
         let rows: Vec<String> = (0..random.usize(1..=ROWS_MAX))
-            .map(|_| row_sql(random))
+            .map(|_| row_sql(row(random)))
             .collect();
+        self.deliver_rows(relation, &rows);
+    }
+
+    /// Delivers one batch of rows as SQL to one input.
+    pub fn deliver_rows(&self, relation: &Relation, rows: &[String]) {
         let stored = self.stored(&relation.name);
         let session = self.session();
         let work = |session: &Session| -> anyhow::Result<()> {
@@ -564,8 +569,8 @@ pub fn row(random: &mut fastrand::Rng) -> Vec<Option<String>> {
 }
 
 /// Returns a row as SQL, each value a text.
-fn row_sql(random: &mut fastrand::Rng) -> String {
-    let values: Vec<String> = (row(random).into_iter())
+pub fn row_sql(row: Vec<Option<String>>) -> String {
+    let values: Vec<String> = (row.into_iter())
         .map(|value| match value {
             Some(text) => format!("'{}'", text.replace('\'', "''")),
             None => "NULL".to_owned(),
