@@ -272,6 +272,7 @@ impl HttpReader {
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let context = &context.clone().of_trigger(poll.tick);
         loop {
             let fetched = match self.poller.fetch(&poll, &self.position, context) {
                 Ok(Some(fetched)) => fetched,

@@ -20,6 +20,8 @@ use super::client::{Listener, consumer_config, shown};
 use super::decode::MessageDecoder;
 use super::options::{SourceOptions, StartupMode};
 use super::position::Positions;
+use super::replay::Played;
+use super::tape;
 use crate::batch::{Column, Decoded, RecordBatch};
 use crate::connector::{
     Cadence, Context, Declared, Delivery, Event, Included, OnError, Overlap, ReadEnd,
@@ -34,7 +36,7 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// Messages and bytes of a batch, at most: the cost of a commit is spread by then, and the rows of several
 /// sources fit into memory.
-const BATCH_MESSAGES_MAX: usize = 32_768;
+pub(super) const BATCH_MESSAGES_MAX: usize = 32_768;
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The longest wait that does not look at the signal to stop.
@@ -52,6 +54,7 @@ const ASK_ATTEMPTS: u32 = 10;
 const TROUBLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A source whose options are validated.
+#[derive(Clone)]
 pub(super) struct KafkaSource {
     options: Arc<SourceOptions>,
     columns: Arc<[Column]>,
@@ -78,25 +81,51 @@ impl SourceConnector for KafkaSource {
     }
 
     fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
-        let config = consumer_config(&self.options);
-        let created = config.create_with_context(Listener::default());
-        let consumer = created
-            .map_err(|error| anyhow::anyhow!("the Kafka client refuses its options: {error}"))?;
-        Ok(Box::new(KafkaReader {
-            decoder: MessageDecoder::new(&self.options, &self.columns, Arc::clone(&self.included))?,
-            positions: cursor
-                .map(Positions::parse)
-                .transpose()?
-                .unwrap_or_default(),
-            first: cursor.is_none(),
-            options: Arc::clone(&self.options),
-            consumer,
-            partitions: 0,
-            discovered: None,
-            assigned: false,
-            trouble: Trouble::default(),
-            goal: None,
+        let positions = cursor.map(Positions::parse).transpose()?;
+        Ok(Box::new(Opened {
+            source: self.clone(),
+            positions,
+            live: None,
+            played: None,
         }))
+    }
+}
+
+/// An open source. Its client is made by the first read, and none is where a record is played.
+struct Opened {
+    source: KafkaSource,
+    /// Where it goes on; none before the first commit.
+    positions: Option<Positions>,
+    live: Option<KafkaReader>,
+    played: Option<Played>,
+}
+
+impl SourceReader for Opened {
+    fn read(
+        &mut self,
+        _tick: DateTime<Utc>,
+        context: &Context,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ReadEnd> {
+        if let Some(player) = context.player() {
+            let played = match self.played.take() {
+                Some(played) => played,
+                None => Played::new(self.source.decoder()?, self.positions.take()),
+            };
+            return self.played.insert(played).read(player, context, emit);
+        }
+        let live = match self.live.take() {
+            Some(live) => live,
+            None => KafkaReader::new(&self.source, self.positions.take())?,
+        };
+        self.live.insert(live).read(context, emit)
+    }
+}
+
+impl KafkaSource {
+    fn decoder(&self) -> anyhow::Result<MessageDecoder> {
+        let included = Arc::clone(&self.included);
+        MessageDecoder::new(&self.options, &self.columns, included)
     }
 }
 
@@ -118,10 +147,28 @@ struct KafkaReader {
     goal: Option<Goal>,
 }
 
-impl SourceReader for KafkaReader {
+impl KafkaReader {
+    fn new(source: &KafkaSource, positions: Option<Positions>) -> anyhow::Result<Self> {
+        let config = consumer_config(&source.options);
+        let created = config.create_with_context(Listener::default());
+        let consumer = created
+            .map_err(|error| anyhow::anyhow!("the Kafka client refuses its options: {error}"))?;
+        Ok(Self {
+            decoder: source.decoder()?,
+            first: positions.is_none(),
+            positions: positions.unwrap_or_default(),
+            options: Arc::clone(&source.options),
+            consumer,
+            partitions: 0,
+            discovered: None,
+            assigned: false,
+            trouble: Trouble::default(),
+            goal: None,
+        })
+    }
+
     fn read(
         &mut self,
-        _tick: DateTime<Utc>,
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
@@ -137,9 +184,7 @@ impl SourceReader for KafkaReader {
             _ => ReadEnd::Idle,
         })
     }
-}
 
-impl KafkaReader {
     fn read_batch(
         &mut self,
         context: &Context,
@@ -161,7 +206,11 @@ impl KafkaReader {
             goal.ended.extend(ended);
         }
         if !messages.is_empty() {
-            let decoded = self.decoder.decode(&messages)?;
+            let received_at = context.now();
+            if let Some(recorder) = context.recorder() {
+                tape::write(recorder, context.entity(), received_at, &messages);
+            }
+            let decoded = self.decoder.decode(&messages, context)?;
             let mut positions = self.positions.clone();
             let mut bytes = 0;
             for message in &messages {
@@ -173,7 +222,7 @@ impl KafkaReader {
             emit(Delivery {
                 decoded,
                 batch_rows_max: usize::MAX,
-                trigger: Utc::now(),
+                trigger: received_at,
                 cursor: Some(positions.cursor()),
             })?;
             self.positions = positions;
@@ -238,7 +287,7 @@ impl KafkaReader {
         emit(Delivery {
             decoded: Decoded { rows, rejects },
             batch_rows_max: usize::MAX,
-            trigger: Utc::now(),
+            trigger: context.now(),
             cursor: Some(self.positions.cursor()),
         })
     }

@@ -17,10 +17,12 @@ mod frames;
 mod inbox;
 
 mod dial;
+mod tape;
 
 mod connection;
 
 mod reader;
+mod replay;
 
 use super::{
     Cadence, Connector, Declared, OnError, Overlap, SourceConnector, SourceReader, StartQuery,
