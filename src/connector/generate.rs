@@ -141,7 +141,11 @@ impl SourceConnector for GenerateSource {
         OnError::default()
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        _context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
         let next = match cursor {
             None => 0,
             Some(cursor) => (cursor.parse()).with_context(|| {

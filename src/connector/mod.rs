@@ -160,11 +160,16 @@ pub trait SourceConnector: Send + Sync {
     }
 
     /// Opens a reader that goes on from `cursor`, the text that came with the last committed
-    /// [`Delivery`]; `None` at the very first start.
+    /// [`Delivery`]; `None` at the very first start. It may connect already, unless the context has a record
+    /// to play.
     ///
     /// # Errors
     /// The outside world refused; the runtime retries with backoff.
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>>;
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>>;
 }
 
 /// A query whose rows a source starts from, one connection each.

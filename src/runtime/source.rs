@@ -305,7 +305,7 @@ impl SourceNode {
             None => {
                 let session = shared.database.session()?;
                 let cursor = Ledger::new(&session).stream(&node.name)?.cursor;
-                plan.connector.open(cursor.as_deref())?
+                plan.connector.open(cursor.as_deref(), context)?
             }
         };
         let status = shared.board.status(&node.name);

@@ -90,7 +90,11 @@ impl SourceConnector for HttpSource {
         self.poller.rows.on_error
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        _context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
         let position = match cursor {
             Some(text) => {
                 Position::parse(text).context("the stored position is none of an HTTP source")?

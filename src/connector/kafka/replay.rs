@@ -1,5 +1,7 @@
 //! A source on a record: the messages that were received together come together again.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use rdkafka::message::{Message as _, OwnedMessage};
 
@@ -7,7 +9,7 @@ use super::decode::MessageDecoder;
 use super::position::Positions;
 use super::source::BATCH_MESSAGES_MAX;
 use super::tape;
-use crate::connector::{Context, Delivery, Event, ReadEnd};
+use crate::connector::{Context, Delivery, Event, ReadEnd, SourceReader};
 use crate::record::{self, Happening, Player};
 
 /// What is read of a record.
@@ -15,21 +17,29 @@ pub(super) struct Played {
     decoder: MessageDecoder,
     /// What has been committed.
     positions: Positions,
+    player: Arc<Player>,
 }
 
 impl Played {
-    pub fn new(decoder: MessageDecoder, positions: Option<Positions>) -> Self {
+    pub fn new(
+        decoder: MessageDecoder,
+        positions: Option<Positions>,
+        player: &Arc<Player>,
+    ) -> Self {
         Self {
             decoder,
             positions: positions.unwrap_or_default(),
+            player: Arc::clone(player),
         }
     }
+}
 
+impl SourceReader for Played {
     /// Takes the next messages of one instant. A message that was received again, since its rows could not be
     /// committed the first time, counts once.
-    pub fn read(
+    fn read(
         &mut self,
-        player: &Player,
+        _tick: DateTime<Utc>,
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
@@ -43,7 +53,7 @@ impl Played {
                 None => true,
                 Some(instant) => next.at() == instant && count < BATCH_MESSAGES_MAX,
             };
-            let Some(line) = player.take_if(context.entity(), together)? else {
+            let Some(line) = self.player.take_if(context.entity(), together)? else {
                 break;
             };
             let record::Event::Message(message) = line.event else {

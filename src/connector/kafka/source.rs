@@ -54,7 +54,6 @@ const ASK_ATTEMPTS: u32 = 10;
 const TROUBLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A source whose options are validated.
-#[derive(Clone)]
 pub(super) struct KafkaSource {
     options: Arc<SourceOptions>,
     columns: Arc<[Column]>,
@@ -80,45 +79,16 @@ impl SourceConnector for KafkaSource {
         self.options.rows.on_error
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
-        let positions = cursor.map(Positions::parse).transpose()?;
-        Ok(Box::new(Opened {
-            source: self.clone(),
-            positions,
-            live: None,
-            played: None,
-        }))
-    }
-}
-
-/// An open source. Its client is made by the first read, and none is where a record is played.
-struct Opened {
-    source: KafkaSource,
-    /// Where it goes on; none before the first commit.
-    positions: Option<Positions>,
-    live: Option<KafkaReader>,
-    played: Option<Played>,
-}
-
-impl SourceReader for Opened {
-    fn read(
-        &mut self,
-        _tick: DateTime<Utc>,
+    fn open(
+        &self,
+        cursor: Option<&str>,
         context: &Context,
-        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
-    ) -> anyhow::Result<ReadEnd> {
-        if let Some(player) = context.player() {
-            let played = match self.played.take() {
-                Some(played) => played,
-                None => Played::new(self.source.decoder()?, self.positions.take()),
-            };
-            return self.played.insert(played).read(player, context, emit);
-        }
-        let live = match self.live.take() {
-            Some(live) => live,
-            None => KafkaReader::new(&self.source, self.positions.take())?,
-        };
-        self.live.insert(live).read(context, emit)
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
+        let positions = cursor.map(Positions::parse).transpose()?;
+        Ok(match context.player() {
+            Some(player) => Box::new(Played::new(self.decoder()?, positions, player)),
+            None => Box::new(KafkaReader::new(self, positions)?),
+        })
     }
 }
 
@@ -166,9 +136,12 @@ impl KafkaReader {
             goal: None,
         })
     }
+}
 
+impl SourceReader for KafkaReader {
     fn read(
         &mut self,
+        _tick: DateTime<Utc>,
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
@@ -184,7 +157,9 @@ impl KafkaReader {
             _ => ReadEnd::Idle,
         })
     }
+}
 
+impl KafkaReader {
     fn read_batch(
         &mut self,
         context: &Context,

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,8 @@ pub(super) struct Shared {
     pub inbox: Sender,
     /// How many connections there are, for the sizes of their buffers.
     pub count: AtomicUsize,
-    /// What writes down what comes, if something does; set before the first connection is started.
-    pub tape: OnceLock<Taping>,
+    /// What writes down what comes, if something does.
+    pub tape: Option<Taping>,
 }
 
 /// One connection of a source.
@@ -173,7 +173,7 @@ impl Connection {
     }
 
     fn taping(&self, write: impl FnOnce(&Taping)) {
-        if let Some(taping) = self.shared.tape.get() {
+        if let Some(taping) = &self.shared.tape {
             write(taping);
         }
     }
@@ -395,7 +395,7 @@ impl<'s> Session<'s> {
 
     /// Returns the message, after it was recorded if the run is.
     fn taped<'m>(&self, message: &'m [u8]) -> &'m [u8] {
-        if let Some(taping) = self.shared.tape.get() {
+        if let Some(taping) = &self.shared.tape {
             taping.frame(&self.address.label, message);
         }
         message

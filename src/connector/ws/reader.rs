@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_channel as channel;
@@ -53,7 +53,6 @@ pub(super) struct WsReader {
     /// Every connection holds a clone of the sender, so that the end of all of them can be waited for.
     running: (channel::Sender<Infallible>, channel::Receiver<Infallible>),
     next_refresh: Option<Instant>,
-    started: bool,
     /// What is known of the connections of a record that is played.
     pub(super) played: Played,
     query_failures: u32,
@@ -68,11 +67,15 @@ pub(super) struct WsReader {
 }
 
 impl WsReader {
-    /// Opens the source; the first read starts its connections.
+    /// Opens the source; without a query its connection is started at once, unless a record is played.
     ///
     /// # Errors
     /// There are no certificate authorities for `wss://`, or no thread.
-    pub fn open(options: WsOptions, columns: Vec<Column>) -> anyhow::Result<Self> {
+    pub fn open(
+        options: WsOptions,
+        columns: Vec<Column>,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
         let encrypted = options.url.expose().trim_start().starts_with("wss:");
         let tls = if encrypted {
             Some(client_config(&options.authorities)?)
@@ -83,41 +86,34 @@ impl WsReader {
         let rows = options.rows.clone();
         let decoder = Decoder::new(columns, rows.filter, rows.timestamp_unit);
         let (sender, receiver) = inbox();
-        Ok(Self {
+        let taping =
+            (context.recorder()).map(|recorder| Taping::new(recorder, context.entity(), &options));
+        let mut reader = Self {
             shared: Arc::new(Shared {
                 options,
                 dialer,
                 inbox: sender,
                 count: AtomicUsize::new(1),
-                tape: OnceLock::new(),
+                tape: taping,
             }),
             decoder,
             inbox: receiver,
             connections: HashMap::new(),
             running: channel::bounded(1),
             next_refresh: None,
-            started: false,
             played: Played::default(),
             query_failures: 0,
             told: HashSet::new(),
             batch: Frames::default(),
             more: Frames::default(),
             undelivered: None,
-        })
-    }
-
-    /// Starts the only connection, or has the query asked.
-    fn start(&mut self, context: &Context) -> anyhow::Result<()> {
-        self.started = true;
-        if let Some(recorder) = context.recorder() {
-            let taping = Taping::new(recorder, context.entity(), &self.shared.options);
-            self.shared.tape.get_or_init(|| taping);
+        };
+        match reader.shared.options.start {
+            Some(_) => reader.next_refresh = Some(Instant::now()),
+            None if context.player().is_some() => {}
+            None => reader.connect(Addresses::single(&reader.shared.options))?,
         }
-        match self.shared.options.start {
-            Some(_) => self.next_refresh = Some(Instant::now()),
-            None => self.connect(Addresses::single(&self.shared.options))?,
-        }
-        Ok(())
+        Ok(reader)
     }
 
     /// Asks `on_start_query` if it is due, and opens and closes the difference.
@@ -179,7 +175,7 @@ impl WsReader {
             if self.connections.contains_key(&url) {
                 continue;
             }
-            if let Some(taping) = self.shared.tape.get() {
+            if let Some(taping) = &self.shared.tape {
                 taping.dial(&address, &self.shared.options);
             }
             let connection = Connection {
@@ -319,9 +315,6 @@ impl SourceReader for WsReader {
     ) -> anyhow::Result<ReadEnd> {
         if let Some(player) = context.player() {
             return self.replay(&Arc::clone(player), context, emit);
-        }
-        if !self.started {
-            self.start(context)?;
         }
         // A receiver of `stop` lives as long as its connection: it cannot end by itself but by a panic,
         // and a new reader is the way out of that.
