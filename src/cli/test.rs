@@ -77,7 +77,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 fn collect(path: &Path, depth: usize, folders: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if path.join("record").join(FILE).is_file() {
         folders.push(path.to_owned());
-        return Ok(());
     }
     if depth >= DEPTH_MAX {
         return Ok(());
