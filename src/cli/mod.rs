@@ -7,6 +7,7 @@ mod graph;
 mod load;
 mod output;
 mod progress;
+mod replay;
 mod restart;
 mod run;
 mod shell;
@@ -14,6 +15,7 @@ mod show;
 mod sql;
 mod state_dir;
 mod tail;
+mod test;
 mod top;
 mod validate;
 
@@ -32,6 +34,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Test(test::Arguments),
     Validate(validate::Arguments),
     Graph(graph::Arguments),
     Show(show::Arguments),
@@ -65,6 +68,7 @@ impl From<Outcome> for ExitCode {
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Run(arguments) => self::run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

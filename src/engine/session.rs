@@ -216,7 +216,8 @@ impl Session {
         let rows = self.texts(
             "SELECT DISTINCT lower(function_name) FROM duckdb_functions() \
              WHERE stability <> 'CONSISTENT' OR macro_definition LIKE '%current_%' \
-             OR macro_definition LIKE '%get_current%' OR macro_definition LIKE '%random%'",
+             OR macro_definition LIKE '%get_current%' \
+             OR macro_definition LIKE '%omlsp.clock%' OR macro_definition LIKE '%random%'",
             &[],
         )?;
         let names = rows.into_iter().filter_map(|mut row| row.pop().flatten());
