@@ -3,8 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use omlsp::engine::{Database, Session};
 
 use super::pipeline::{Kind, ROWS_MAX, Relation, View, rounded, row};
 use super::query::Maker;
-use super::support::binary::Project;
+use super::support::binary::{Project, wait_at_most};
 use super::support::http::{Reply, Server};
 
 /// Pipelines of random views, each killed [`KILLS`] times.
@@ -56,7 +55,7 @@ fn case(seed: u64) -> usize {
     }
     let views = Maker::new(&mut random, &relations).views();
     let (server, project) = (Server::start(), Project::new());
-    let ended = serve(&server, seed);
+    serve(&server, seed);
     let text = pipeline(&relations, &views);
     project.file("pipeline.sql", &text);
     let run = |more: &[&str]| {
@@ -66,8 +65,12 @@ fn case(seed: u64) -> usize {
     };
     for _ in 0..KILLS {
         let running = run(&[]);
-        // At any moment: while it starts, takes its first rows, or is well under way.
-        thread::sleep(Duration::from_millis(random.u64(100..900)));
+        // At any moment: as it takes its first rows, or well under way.
+        let goal = server.request_count() + random.u64(1..24);
+        // A slow machine may not get so far; then this is a kill as good as any.
+        wait_at_most(Duration::from_secs(10), || server.request_count() >= goal)
+            .unwrap_or_default();
+        thread::sleep(Duration::from_millis(random.u64(0..60)));
         let output = running.kill_if_running();
         for word in ["panicked", "ERROR", "internal error"] {
             assert!(
@@ -76,7 +79,7 @@ fn case(seed: u64) -> usize {
             );
         }
     }
-    ended.store(true, Ordering::Relaxed);
+    // Polls once more, and takes everything in.
     run(&["--once"]).wait().expect_code(0);
     compare(
         &project.path().join("st/state.duckdb"),
@@ -85,19 +88,12 @@ fn case(seed: u64) -> usize {
     .unwrap_or_else(|difference| panic!("seed {seed}: {difference}\n{text}"))
 }
 
-/// Serves random rows, none once the returned flag is set.
-fn serve(server: &Server, seed: u64) -> Arc<AtomicBool> {
-    let ended = Arc::new(AtomicBool::new(false));
-    let (flag, random) = (
-        Arc::clone(&ended),
-        Mutex::new(fastrand::Rng::with_seed(seed)),
-    );
+/// Serves random rows, new ones to every request.
+fn serve(server: &Server, seed: u64) {
+    let random = Mutex::new(fastrand::Rng::with_seed(seed));
     server.on("GET", "/rows*", move |_| {
-        if flag.load(Ordering::Relaxed) {
-            return Reply::json("[]");
-        }
         let mut random = random.lock().expect("no answer panics");
-        let rows: Vec<serde_json::Value> = (0..random.usize(0..=ROWS_MAX))
+        let rows: Vec<serde_json::Value> = (0..random.usize(1..=ROWS_MAX))
             .map(|_| {
                 let names = Relation::columns().map(|(name, _)| (*name).to_owned());
                 let values = row(&mut random).into_iter().map(serde_json::Value::from);
@@ -106,7 +102,6 @@ fn serve(server: &Server, seed: u64) -> Arc<AtomicBool> {
             .collect();
         Reply::value(&rows.into())
     });
-    ended
 }
 
 fn pipeline(relations: &[Relation], views: &[View]) -> String {

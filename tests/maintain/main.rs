@@ -23,13 +23,13 @@ use pipeline::{Pipeline, Relation, View};
 use query::Maker;
 
 /// Enough to see every class of query many times, few enough for a minute.
-const PIPELINES: u64 = 200;
+const PIPELINES: u64 = 160;
 
 /// Batches of one pipeline.
 const BATCHES: usize = 8;
 
 /// A run of [`PIPELINES`] makes more comparisons of a view with its query than this.
-const COMPARISONS_MIN: usize = 4000;
+const COMPARISONS_MIN: usize = 2500;
 
 /// Of so many pipelines or more it can be said how most views are maintained.
 const PIPELINES_TOLD: u64 = 100;
