@@ -1,0 +1,10 @@
+//! What the documentation says, held against the binary: every option with its example and default, and every
+//! snippet of SQL and shell.
+
+mod support;
+
+mod docs {
+    mod help;
+    mod options;
+    mod snippets;
+}
