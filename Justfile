@@ -45,6 +45,10 @@ watch PATH:
 docs:
     cargo test --release --test docs
 
+# The pictures of the page in the README, taken anew in a real browser.
+pictures:
+    OMLSP_PICTURES=docs OMLSP_REQUIRE_CHROMIUM=1 cargo test --release --test watch pictures_are_whole
+
 # The completions of all shells and the manual pages, into `dist/`.
 extras: build
     mkdir -p dist/completions dist/man

@@ -4,7 +4,10 @@
 mod support;
 
 mod docs {
+    mod flags;
     mod help;
     mod options;
+    mod places;
+    mod service;
     mod snippets;
 }
