@@ -90,3 +90,36 @@ fn every_recipe_and_link_exists() {
     }
     assert!(links > 8, "{links}");
 }
+
+/// Returns the text of all files of a folder.
+fn source(folder: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("it stays readable").path();
+        if path.is_dir() {
+            source(&path, text);
+        } else {
+            text.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn every_name_of_the_guide_to_connectors_is_in_the_code() {
+    let mut code = String::new();
+    source(&root().join("src"), &mut code);
+    let page = std::fs::read_to_string(root().join("docs/connectors.md")).expect("it is there");
+    let mut seen = 0;
+    for span in spans(&page) {
+        let words = span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        // Types, constants and functions; what is all lower case may be an option.
+        let names = words.filter(|word| {
+            word.starts_with(|c: char| c.is_ascii_uppercase()) && word.len() > 6
+                || word.starts_with("take_")
+        });
+        for name in names {
+            assert!(code.contains(name), "no `{name}` of `{span}`");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
+}
