@@ -51,9 +51,9 @@ CREATE MATERIALIZED VIEW costs AS
 SELECT t.symbol, max(t.price) AS price, max(f.rate) AS rate
 FROM tickers AS t JOIN funding AS f ON t.symbol = f.symbol GROUP BY t.symbol;
 
-CREATE SINK movers FROM moves WITH (connector = 'file', path = 'movers-{n}.json');
+CREATE SINK movers FROM moves WITH (connector = 'file', path = 'movers-{n}.json', roll.interval = '1s');
 CREATE SINK alerts FROM large_trades WITH (connector = 'http', url = 'URL/alerts', batch.max_rows = 50);
-CREATE SINK volumes FROM volume WITH (connector = 'file', path = 'volumes-{n}.parquet', changes = 'op');
+CREATE SINK volumes FROM volume WITH (connector = 'file', path = 'volumes-{n}.parquet', changes = 'op', roll.interval = '1s');
 ";
 
 fn market() -> Server {
@@ -165,7 +165,7 @@ fn pictures_are_whole_and_legible() {
     );
     // Some way of the rates has been seen.
     browser.wait_for("(page.rates.get('volume') ?? []).length > 20");
-    browser.click("[data-name=\"volume\"]");
+    browser.click("[data-name=\"tickers\"]");
     browser.wait_for("document.querySelector('#details table')");
     browser.run("document.getElementById('sql').value = 'SELECT symbol, trades, turnover FROM volume ORDER BY turnover DESC LIMIT 3'");
     browser.click("#run");
