@@ -45,6 +45,10 @@ watch PATH:
 docs:
     cargo test --release --test docs
 
+# The manual of the dialect in `docs/`, made anew of the tests of the dialect.
+manual:
+    BLESS=1 cargo test --release --test docs the_manual
+
 # The pictures of the page in the README, taken anew in a real browser.
 pictures:
     OMLSP_PICTURES=docs OMLSP_REQUIRE_CHROMIUM=1 cargo test --release --test watch pictures_are_whole

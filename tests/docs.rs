@@ -6,6 +6,7 @@ mod support;
 mod docs {
     mod flags;
     mod help;
+    mod manual;
     mod options;
     mod places;
     mod service;

@@ -21,12 +21,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the README and all pages of `docs/`.
+/// Returns the README and all pages of `docs/` but the manual, which is made of what the tests of the dialect validate.
 pub fn documents() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(root().join("docs")).expect("the folder can be read");
     let pages = folder.map(|entry| entry.expect("it stays readable").path());
     let mut pages: Vec<PathBuf> = pages
-        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .filter(|path| {
+            path.extension().is_some_and(|end| end == "md") && !path.ends_with("manual.md")
+        })
         .collect();
     pages.push(root().join("README.md"));
     pages.sort();
