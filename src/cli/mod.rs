@@ -86,3 +86,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Man(arguments) => man::run(&arguments),
     }
 }
+
+#[cfg(test)]
+mod tests;
