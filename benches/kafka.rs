@@ -156,7 +156,7 @@ fn through_the_source(rows: usize, topic: &str) -> Duration {
     let connector = source(&columns, &with);
     let (context, ..) = context();
     let start = Instant::now();
-    let mut reader = connector.open(None).expect("options are valid");
+    let mut reader = connector.open(None, &context).expect("options are valid");
     let (mut count, mut time) = (0, Duration::ZERO);
     while count < rows {
         let read = reader.read(chrono::Utc::now(), &context, &mut |delivery| {

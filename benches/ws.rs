@@ -170,7 +170,7 @@ fn product(run: Run, jq: &str, keep: &mut dyn FnMut(Decoded)) -> Duration {
     let source = make(&mut options, &declared).expect("the options are valid");
     let context = Context::new(Stop::default(), |event| drop(black_box(event)));
     let start = Instant::now();
-    let mut reader = source.open(None).expect("the thread starts");
+    let mut reader = source.open(None, &context).expect("the thread starts");
     let (mut rows, mut time) = (0, Duration::ZERO);
     while rows < run.messages {
         let mut emit = |delivery: Delivery| {

@@ -41,6 +41,9 @@ pub mod engine;
 // Bytes to columns and back: jq, JSON, CSV.
 pub mod format;
 
+// What came in from outside, kept and given again.
+pub mod record;
+
 // Traits and registry of the outside systems; one file or folder each.
 pub mod connector;
 

@@ -32,6 +32,25 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Words that make the name of a query parameter secret wherever they stand in it, in lower case.
+const SECRET_WORDS: &[&str] = &[
+    "key",
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "sign",
+    "auth",
+    "credential",
+];
+
+/// Says whether a query parameter of that name, percent-encoded or not, sounds as if it held a secret.
+pub fn sounds_secret(name: &str) -> bool {
+    let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    let lower = plain.to_lowercase();
+    SECRET_WORDS.iter().any(|word| lower.contains(word))
+}
+
 /// The secrets of a pipeline by name; names are case-insensitive.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
@@ -50,6 +69,10 @@ impl Secrets {
     /// Returns the names, in lower case and sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Secret> {
+        self.by_name.values()
     }
 
     /// Replaces every clear text of a secret in `text` by `***`: the last line of defence for

@@ -233,8 +233,13 @@ fn functions_are_short() {
                 continue;
             }
             // Formatted code closes a function where it opened it.
-            let end = format!("{}}}", &line[..line.len() - code.len()]);
-            let length = lines[number..].iter().position(|line| **line == end);
+            let indent = &line[..line.len() - code.len()];
+            let end = format!("{indent}}}");
+            // A declaration without a body ends in the line of its closing parenthesis.
+            let declared = format!("{indent})");
+            let is_end =
+                |line: &&str| **line == *end || line.starts_with(&declared) && line.ends_with(';');
+            let length = lines[number..].iter().position(is_end);
             if let Some(length) = length
                 .map(|length| length + 1)
                 .filter(|length| *length > FUNCTION_LINES_MAX)

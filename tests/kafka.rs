@@ -18,6 +18,12 @@ mod outage;
 mod pipeline;
 #[path = "kafka/reading.rs"]
 mod reading;
+#[path = "kafka/replay.rs"]
+mod replay;
+// That of the records' own tests, of which this uses a part.
+#[allow(dead_code)]
+#[path = "replay/stage.rs"]
+mod stage;
 #[path = "kafka/types.rs"]
 mod types;
 #[path = "kafka/writing.rs"]

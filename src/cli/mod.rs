@@ -9,6 +9,7 @@ mod load;
 mod man;
 mod output;
 mod progress;
+mod replay;
 mod restart;
 mod run;
 mod shell;
@@ -16,6 +17,7 @@ mod show;
 mod sql;
 mod state_dir;
 mod tail;
+mod test;
 mod top;
 mod validate;
 
@@ -40,6 +42,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Test(test::Arguments),
     Validate(validate::Arguments),
     Graph(graph::Arguments),
     Show(show::Arguments),
@@ -75,6 +78,7 @@ impl From<Outcome> for ExitCode {
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Run(arguments) => self::run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),

@@ -11,13 +11,14 @@ use clap::{Args, ValueEnum};
 
 use super::progress::Progress;
 use super::state_dir::{self, StateDir};
-use super::{Outcome, load, restart};
+use super::{Outcome, load, replay, restart};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
 use crate::plan::check;
-use crate::runtime::{Ended, RunOptions, Runtime, Shared, interrupted, state};
+use crate::record::Recorder;
+use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
 use crate::server::{self, Pipeline, Server, Service, Vault, http};
 
@@ -71,12 +72,26 @@ pub struct Arguments {
     /// The memory the engine may take, such as 512MiB or 4GiB; beyond it, it spills into the state directory
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1GiB")]
     memory_limit: u64,
+    /// Write everything that comes in to this folder, secrets left out, so that it can be replayed
+    #[arg(long, value_name = "DIR", conflicts_with = "plan")]
+    record: Option<PathBuf>,
+    /// Take everything from a record instead of the network, on the record's clock, the same every time; in
+    /// memory unless --state-dir names a new directory
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "once", "replace", "plan", "listen"])]
+    replay: Option<PathBuf>,
+    /// How fast to replay: max, or so many times as fast as it was recorded, such as 1x or 10x
+    #[arg(long, value_name = "SPEED", value_parser = speed, default_value = "max", requires = "replay")]
+    speed: Speed,
+    /// In a replay, where to write the rows of sinks that would go over the network, a file of lines each;
+    /// without it they go nowhere
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    capture: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
+pub(super) enum LogFormat {
     Text,
     Json,
 }
@@ -84,6 +99,10 @@ enum LogFormat {
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .ok_or_else(|| "expected a duration such as 500ms, 90s, 5m or 1h".to_owned())
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    Speed::parse(text).ok_or_else(|| "expected max, or a factor such as 1x, 10x or 0.5x".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -97,7 +116,22 @@ fn size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// Files that cannot be read, a state directory that is not ours to use.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    init_log(arguments.log_format);
+    init_log(arguments.log_format, "info");
+    let Some(record) = &arguments.replay else {
+        return run_live(arguments);
+    };
+    let settings = replay::Settings {
+        record,
+        state_dir: arguments.state.named().filter(|_| !arguments.ephemeral),
+        memory_bytes: arguments.memory_limit,
+        speed: arguments.speed,
+        capture: arguments.capture.as_deref(),
+        run_for: arguments.run_for,
+    };
+    replay::run(&arguments.paths, &settings)
+}
+
+fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let listener = bind(arguments)?;
     let environment = Environment::of_process();
     let mut sources = load::read(&arguments.paths)?;
@@ -120,6 +154,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         load::print_faults(&sources, &checked.faults);
         return Ok(Outcome::Failed);
     };
+    let recorder = arguments.record.as_deref().map(Recorder::create);
+    let recorder = recorder.transpose()?.map(Arc::new);
     let opened = match opened.take() {
         Some(opened) => opened,
         None => Opened::open(arguments)?,
@@ -135,8 +171,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database } = opened;
-    let clock = Arc::new(chrono::Utc::now);
-    let shared = Arc::new(Shared::new(database, plan.secrets.clone(), clock)?);
+    let shared = replay::recorded(database, &plan, recorder.as_ref())?;
     let options = RunOptions {
         once: arguments.once,
         drain_timeout: arguments.drain_timeout,
@@ -150,6 +185,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let ended = runtime.run(interrupted(arguments.run_for)?);
     drop(progress);
     drop(server);
+    if let Some(recorder) = recorder {
+        recorder.finish(runtime.shared.now())?;
+    }
     if let (Ended::StateLost, Some(owned)) = (ended, &dir) {
         return restart::wait_and_restart(owned);
     }
@@ -248,11 +286,11 @@ fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Database> {
     }
 }
 
-/// Sends the log to stderr, filtered as `RUST_LOG` says.
-fn init_log(format: LogFormat) {
+/// Sends the log to stderr, filtered as `RUST_LOG` says, or else from the level `usual` on.
+pub(super) fn init_log(format: LogFormat, usual: &str) {
     use tracing_subscriber::EnvFilter;
     // The clients' own traces would show whole URLs and headers, secrets included.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let capped = [
         "ureq=info",
         "ureq_proto=info",

@@ -22,6 +22,11 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Returns the directory named on the command line, if one is.
+    pub fn named(&self) -> Option<&Path> {
+        self.state_dir.as_deref()
+    }
+
     pub fn path(&self) -> PathBuf {
         let given = self.state_dir.clone();
         given

@@ -1,4 +1,5 @@
-//! What a connector is handed with every blocking call: the signal to stop, and a place to report to.
+//! What a connector is handed with every blocking call: the signal to stop, the clock, a place to report to,
+//! and the record that is written or played.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use crate::batch::Reject;
+use crate::record::{Player, Recorder, Tape};
 
 /// Something worth counting or telling, while a blocking call runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub type QueryRows = Vec<serde_json::Map<String, serde_json::Value>>;
 /// Runs a query over the pipeline's relations.
 type Query = dyn Fn(&str) -> anyhow::Result<QueryRows> + Send + Sync;
 
+/// Says what time it is.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
 /// The call's surroundings. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
@@ -53,6 +58,12 @@ pub struct Context {
     pub once: bool,
     report: Arc<dyn Fn(Event) + Send + Sync>,
     query: Option<Arc<Query>>,
+    clock: Clock,
+    tape: Option<Tape>,
+    /// Under which name the record has what comes in.
+    entity: Arc<str>,
+    /// The trigger that the call is about.
+    due: Option<DateTime<Utc>>,
 }
 
 impl Context {
@@ -62,6 +73,83 @@ impl Context {
             once: false,
             report: Arc::new(report),
             query: None,
+            clock: Arc::new(Utc::now),
+            tape: None,
+            entity: Arc::from(""),
+            due: None,
+        }
+    }
+
+    /// Lets connectors see the time on this clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Lets connectors record what comes in, or take it from a record.
+    #[must_use]
+    pub fn with_tape(mut self, tape: Option<Tape>) -> Self {
+        self.tape = tape;
+        self
+    }
+
+    /// Names the entity that is at work.
+    #[must_use]
+    pub fn of_entity(mut self, entity: &str) -> Self {
+        self.entity = Arc::from(entity);
+        self
+    }
+
+    /// Names the trigger that the call is about.
+    #[must_use]
+    pub fn of_trigger(mut self, due: DateTime<Utc>) -> Self {
+        self.due = Some(due);
+        self
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    pub fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    /// Returns the trigger that the call is about, if it is known.
+    pub fn due(&self) -> Option<DateTime<Utc>> {
+        self.due
+    }
+
+    pub fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// Returns what the run is recorded with, if it is.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        match &self.tape {
+            Some(Tape::Recorder(recorder)) => Some(recorder),
+            _ => None,
+        }
+    }
+
+    /// Returns the record that is played, if one is: then nothing is asked of the network.
+    pub fn player(&self) -> Option<&Arc<Player>> {
+        match &self.tape {
+            Some(Tape::Player(player)) => Some(player),
+            _ => None,
+        }
+    }
+
+    /// Blocks for `pause`, or less if the signal is given. A record that is played has its own instants: there
+    /// it returns at once.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn pause(&self, pause: Duration) -> Result<(), Stopped> {
+        match self.player() {
+            Some(_) => self.stop.check(),
+            None => self.stop.wait(pause),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::batch::datatypes::{DataType, Field, Schema as ArrowSchema};
 use crate::batch::{Decoded, RecordBatch, Schema};
 use crate::diagnostic::Diagnostic;
 use crate::options::Options;
+use crate::record;
 
 pub const CONNECTOR: Connector = Connector {
     name: "generate",
@@ -140,7 +141,11 @@ impl SourceConnector for GenerateSource {
         OnError::default()
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        _context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
         let next = match cursor {
             None => 0,
             Some(cursor) => (cursor.parse()).with_context(|| {
@@ -200,6 +205,13 @@ impl SourceReader for GenerateReader {
         if self.next >= self.source.end {
             return Ok(ReadEnd::Finished);
         }
+        if let Some(player) = context.player() {
+            let made = player.take_if(context.entity(), |_| true)?;
+            return match made.map(|line| (line.at, line.event)) {
+                Some((at, record::Event::Rows { count, .. })) => self.deliver(count, at, emit),
+                _ => Ok(ReadEnd::Idle),
+            };
+        }
         let mut count = self.source.batch_rows.min(self.source.end - self.next);
         if let Some(pace) = &self.pace {
             count = count.min(pace.batch_rows());
@@ -211,6 +223,25 @@ impl SourceReader for GenerateReader {
                 return Ok(ReadEnd::Idle);
             }
         }
+        let trigger = context.now();
+        let end = self.deliver(count, trigger, emit)?;
+        if let Some(recorder) = context.recorder() {
+            let entity = context.entity().to_owned();
+            recorder.write(trigger, record::Event::Rows { entity, count });
+        }
+        Ok(end)
+    }
+}
+
+impl GenerateReader {
+    /// Makes the next rows, as many as there are of `count`.
+    fn deliver(
+        &mut self,
+        count: u64,
+        trigger: DateTime<Utc>,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ReadEnd> {
+        let count = count.min(self.source.end - self.next);
         let next = self.next + count;
         emit(Delivery {
             decoded: Decoded {
@@ -218,7 +249,7 @@ impl SourceReader for GenerateReader {
                 rejects: Vec::new(),
             },
             batch_rows_max: usize::MAX,
-            trigger: Utc::now(),
+            trigger,
             cursor: Some(next.to_string()),
         })?;
         self.next = next;

@@ -6,13 +6,14 @@
 //!
 //! **A new connector is one file (or folder) and one line in [`CONNECTORS`].**
 
+pub mod capture;
 mod changes;
 mod context;
 mod file;
 mod generate;
 mod http;
 mod kafka;
-mod lines;
+pub mod lines;
 mod row_options;
 pub mod schedule;
 mod stdout;
@@ -20,7 +21,7 @@ mod stdout;
 mod testing;
 mod ws;
 
-pub use context::{Context, Event, QueryRows, Stop, Stopped};
+pub use context::{Clock, Context, Event, QueryRows, Stop, Stopped};
 
 use std::sync::Arc;
 
@@ -159,11 +160,16 @@ pub trait SourceConnector: Send + Sync {
     }
 
     /// Opens a reader that goes on from `cursor`, the text that came with the last committed
-    /// [`Delivery`]; `None` at the very first start.
+    /// [`Delivery`]; `None` at the very first start. It may connect already, unless the context has a record
+    /// to play.
     ///
     /// # Errors
     /// The outside world refused; the runtime retries with backoff.
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>>;
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>>;
 }
 
 /// A query whose rows a source starts from, one connection each.
@@ -252,6 +258,11 @@ pub trait SinkConnector: Send + Sync {
     /// Says whether the sink can take deletes. One that cannot refuses a changing relation at validate
     /// time with the advice given here.
     fn changes(&self) -> Changes;
+
+    /// Says whether it writes to this machine only, so that it also works where a record is played.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// Opens a writer that goes on from `state`, the text of the last [`Flushed::Durable`].
     ///

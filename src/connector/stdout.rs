@@ -55,6 +55,10 @@ impl SinkConnector for StdoutSink {
         self.changes.accepted()
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn open(&self, schema: &Schema, _state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>> {
         let writer = StdoutWriter::new(self, schema, Box::new(std::io::stdout()))?;
         Ok(Box::new(writer))

@@ -3,6 +3,7 @@
 //! The only module besides [`crate::batch`] that names DuckDB. Knows nothing of connectors, nodes or
 //! when things run: every call here blocks and belongs on a thread of the pool.
 
+mod clock;
 mod fault;
 mod session;
 pub mod shape;
@@ -25,6 +26,8 @@ use std::sync::Mutex;
 pub use duckdb::ToSql as Param;
 use duckdb::{Config, Connection};
 
+use clock::Time;
+
 /// The version of the tables the engine keeps in a state directory; a newer one is refused.
 pub const FORMAT_VERSION: i64 = 1;
 
@@ -38,6 +41,7 @@ pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
 pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
+    time: Time,
 }
 
 impl Database {
@@ -55,10 +59,26 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
-        let config = Config::default()
+        Self::open_as(path, memory_bytes, Time::System)
+    }
+
+    /// As [`Database::open_within`], for a run that is the same every time: queries see the instant given to
+    /// [`Session::set_clock`], chance has a seed, and one thread gives rows and sums the same order.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_repeatable(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
+        Self::open_as(path, memory_bytes, Time::Given)
+    }
+
+    fn open_as(path: Option<&Path>, memory_bytes: u64, time: Time) -> anyhow::Result<Self> {
+        let mut config = Config::default()
             .enable_autoload_extension(false)?
             .with("autoinstall_known_extensions", "false")?
             .with("memory_limit", format!("{memory_bytes}B"))?;
+        if time == Time::Given {
+            config = config.with("threads", "1")?;
+        }
         let root = match path {
             Some(path) => open_file(path, config)?,
             // Nothing of a database in memory may land in the working directory.
@@ -67,8 +87,11 @@ impl Database {
         let database = Self {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
+            time,
         };
-        database.session()?.execute_batch(&seal())?;
+        let session = database.session()?;
+        clock::prepare(&session, time)?;
+        session.execute_batch(SEAL)?;
         Ok(database)
     }
 
@@ -82,7 +105,11 @@ impl Database {
     /// DuckDB cannot open another connection (out of memory).
     pub fn session(&self) -> anyhow::Result<Session> {
         let root = self.root.lock().expect("no panic happens under this lock");
-        Session::new(root.try_clone()?)
+        let session = Session::new(root.try_clone()?)?;
+        if self.time == Time::Given {
+            session.execute("SELECT setseed(0.5)", &[])?;
+        }
+        Ok(session)
     }
 }
 
@@ -109,32 +136,10 @@ fn open_file(path: &Path, config: Config) -> anyhow::Result<Connection> {
 
 /// What every database runs once after opening.
 ///
-/// DuckDB from its crate has no ICU extension, so `now()` and its kin, which give a time zone's time,
-/// cannot be cast. The macros shadow them with their UTC meaning.
 /// `errors_as_json` is a connection's own setting: set globally, later sessions have it too, which cannot
 /// set it themselves once the configuration is locked.
-fn seal() -> String {
-    let macros = [
-        "now() AS get_current_timestamp()::TIMESTAMP",
-        "transaction_timestamp() AS get_current_timestamp()::TIMESTAMP",
-        "current_localtimestamp() AS get_current_timestamp()::TIMESTAMP",
-        "today() AS get_current_timestamp()::TIMESTAMP::DATE",
-        "current_date() AS get_current_timestamp()::TIMESTAMP::DATE",
-        "timezone(zone, instant) AS CASE WHEN lower(zone) IN ('utc', 'gmt', 'z', 'etc/utc') \
-         THEN instant ELSE error('only the time zone UTC is available, not ' || zone) END",
-    ];
-    let mut sql = String::new();
-    for definition in macros {
-        sql.push_str("CREATE MACRO IF NOT EXISTS ");
-        sql.push_str(definition);
-        sql.push_str(";\n");
-    }
-    sql.push_str(
-        "SET allow_persistent_secrets = false;\n\
-         SET preserve_insertion_order = true;\n\
-         SET GLOBAL errors_as_json = true;\n\
-         SET enable_external_access = false;\n\
-         SET lock_configuration = true;\n",
-    );
-    sql
-}
+const SEAL: &str = "SET allow_persistent_secrets = false;\n\
+     SET preserve_insertion_order = true;\n\
+     SET GLOBAL errors_as_json = true;\n\
+     SET enable_external_access = false;\n\
+     SET lock_configuration = true;\n";

@@ -8,9 +8,12 @@ use std::time::Duration;
 use super::feed::Feed;
 use crate::batch::{Column, Schema};
 use crate::connector::{LookupConnector, SinkConnector, SourceConnector};
-use crate::engine::Stored;
+use crate::engine::{Layout, Stored};
 use crate::secret::Secrets;
 use crate::sql::EntityKind;
+
+/// Returns what takes the place of a sink's connector, by its name and plan; `None` leaves it.
+pub type OtherSink<'f> = dyn Fn(&str, &SinkPlan) -> Option<Arc<dyn SinkConnector>> + 'f;
 
 /// A whole pipeline, in an order in which each entity comes after all it reads.
 pub struct Plan {
@@ -40,6 +43,18 @@ impl Plan {
             }
         }
         self.adopt_lookups(other, changed);
+    }
+
+    /// Puts other connectors in the place of those of sinks for which there is another. Only for a plan that
+    /// nobody else holds a part of.
+    pub fn replace_sinks(&mut self, other: &OtherSink<'_>) {
+        for node in self.nodes.iter_mut().filter_map(Arc::get_mut) {
+            if let Work::Sink(plan) = &mut node.work
+                && let Some(connector) = other(&node.name, plan)
+            {
+                plan.connector = connector;
+            }
+        }
     }
 
     /// Takes the lookups of another plan in the place of its own, except those that have changed.
@@ -108,6 +123,13 @@ pub struct SourcePlan {
     pub key: Option<Vec<String>>,
     /// How options are carried out, for people.
     pub notes: Vec<String>,
+}
+
+impl SourcePlan {
+    /// Returns after what time without rows its watermark holds nothing back any more.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.ingest.watermark.as_ref()?.idle_timeout
+    }
 }
 
 /// How the rows of a connector become the rows of the relation.
@@ -190,6 +212,14 @@ pub struct Horizon {
     /// Queries for the earliest start of an open session, run over all rows that are kept, with the watermark as
     /// the parameter after the ranges of the inputs: the number of the input, and the query.
     pub sessions: Vec<(usize, String)>,
+}
+
+impl SinkPlan {
+    /// Says whether rows also go away.
+    pub fn is_changing(&self) -> bool {
+        let mut inputs = self.feed.inputs.iter();
+        inputs.any(|input| input.stored.layout == Layout::Changing)
+    }
 }
 
 /// A sink.

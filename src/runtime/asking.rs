@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -41,7 +40,7 @@ impl Asker {
         let prepare = |step: &LookupStep| Prepared {
             params_sql: inserted_of(feed, &step.params_sql, 1),
             cache: step.lookup.connector.limits().cache.map(Cache::new),
-            context: shared.context(&step.lookup.name, stop),
+            context: shared.context_on_tape(&step.lookup.name, stop),
             step: step.clone(),
         };
         Self {
@@ -96,13 +95,12 @@ impl Asking<'_> {
         mut cache: Option<&mut Cache>,
     ) -> anyhow::Result<()> {
         let questions = questions(params)?;
-        let now = Instant::now();
         let mut parts: Vec<RecordBatch> = Vec::new();
         let mut open = Vec::new();
         for question in questions {
             match cache
                 .as_mut()
-                .and_then(|cache| cache.get(&question.values, now))
+                .and_then(|cache| cache.get(&question.values, self.trigger))
             {
                 Some(rows) => parts.push(self.with_params(params, question.row, &rows)?),
                 None => open.push(question),
@@ -112,7 +110,7 @@ impl Asking<'_> {
             let rows = self.accepted(decoded)?;
             parts.push(self.with_params(params, question.row, &rows)?);
             if let Some(cache) = cache.as_mut() {
-                cache.put(question.values, rows, now);
+                cache.put(question.values, rows, self.trigger);
             }
         }
         self.fill(session, answers, &parts)
@@ -121,6 +119,7 @@ impl Asking<'_> {
     /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
     fn request_all(&self, questions: Vec<Question>) -> anyhow::Result<Vec<(Question, Decoded)>> {
         let limits = self.lookup.connector.limits();
+        let context = &self.context.clone().of_entity(&self.lookup.name);
         let next = AtomicUsize::new(0);
         let answers: Mutex<Vec<Option<anyhow::Result<Decoded>>>> =
             Mutex::new(questions.iter().map(|_| None).collect());
@@ -132,9 +131,8 @@ impl Asking<'_> {
                 };
                 let answer = match self.context.stop.check() {
                     Ok(()) => {
-                        self.lookup
-                            .connector
-                            .request(&question.values, self.trigger, self.context)
+                        let connector = &self.lookup.connector;
+                        connector.request(&question.values, self.trigger, context)
                     }
                     Err(stopped) => Err(stopped.into()),
                 };
@@ -146,7 +144,12 @@ impl Asking<'_> {
                 }
             }
         };
-        let threads = limits.concurrency.min(questions.len());
+        // A record is played in one order.
+        let concurrency = match context.player() {
+            Some(_) => 1,
+            None => limits.concurrency,
+        };
+        let threads = concurrency.min(questions.len());
         if threads <= 1 {
             work();
         } else {
@@ -294,7 +297,9 @@ fn questions(params: &RecordBatch) -> anyhow::Result<Vec<Question>> {
     Ok(questions)
 }
 
-/// Answers that are kept for a while, the least recently used given up first.
+/// Answers that are kept for a while, the least recently used given up first. Their age is counted from the
+/// trigger that asked to the trigger that wants them, not by the clock: so the same rows ask the same
+/// questions whenever they are taken.
 pub struct Cache {
     limits: CacheLimits,
     answers: HashMap<String, Kept>,
@@ -305,7 +310,7 @@ pub struct Cache {
 
 struct Kept {
     rows: RecordBatch,
-    asked: Instant,
+    asked: DateTime<Utc>,
     used: u64,
 }
 
@@ -319,10 +324,12 @@ impl Cache {
         }
     }
 
-    fn get(&mut self, values: &[Value], now: Instant) -> Option<RecordBatch> {
+    fn get(&mut self, values: &[Value], now: DateTime<Utc>) -> Option<RecordBatch> {
         let key = key_of(values);
         let kept = self.answers.get_mut(&key)?;
-        if now.duration_since(kept.asked) >= self.limits.ttl {
+        // One that is older than the answer, from another input, is none the worse for it.
+        let age = (now - kept.asked).to_std().unwrap_or_default();
+        if age >= self.limits.ttl {
             let kept = self.answers.remove(&key)?;
             self.rows -= kept.rows.num_rows().max(1);
             return None;
@@ -332,7 +339,7 @@ impl Cache {
         Some(kept.rows.clone())
     }
 
-    fn put(&mut self, values: Vec<Value>, rows: RecordBatch, now: Instant) {
+    fn put(&mut self, values: Vec<Value>, rows: RecordBatch, now: DateTime<Utc>) {
         let size = rows.num_rows().max(1);
         if (rows.num_rows() == 0 && !self.limits.missing) || size > self.limits.rows_max {
             return;

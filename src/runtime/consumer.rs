@@ -8,7 +8,7 @@ use async_channel::Receiver;
 use super::backoff::Backoff;
 use super::crew::Leash;
 use super::derived::Derived;
-use super::door::{Door, Kind};
+use super::door::{Door, Kind, here};
 use super::shared::Shared;
 use super::sink::Sink;
 use super::status::State;
@@ -53,7 +53,7 @@ const FAILURES_MAX: u32 = 5;
 
 impl Consumer {
     /// The name under which it reads and is known.
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self.part {
             Part::Relation => self
                 .node
@@ -124,7 +124,7 @@ impl Consumer {
     }
 
     /// A relation all of whose inputs have ended for good has too.
-    fn pass_end_on(&self) {
+    pub fn pass_end_on(&self) {
         if let Some(stream) = &self.stream
             && self.inputs.iter().all(|input| input.is_ended())
         {
@@ -132,7 +132,7 @@ impl Consumer {
         }
     }
 
-    fn stage(&self) -> &'static str {
+    pub fn stage(&self) -> &'static str {
         match self.part {
             Part::Relation => "maintain",
             Part::Sink => "write",
@@ -190,6 +190,25 @@ impl Consumer {
         let worked = self.door.run(self.kind(), work).await;
         status.set_busy(None);
         *step = Some(worked??);
+        Ok(())
+    }
+
+    /// As the loop does it, on this thread. Blocking.
+    ///
+    /// # Errors
+    /// Those of the step, which is gone then.
+    pub fn work_here(&self, step: &mut Option<Box<dyn Step>>, ended: bool) -> anyhow::Result<()> {
+        let (inputs, stream) = (self.inputs.clone(), self.stream.clone());
+        let stop = &self.leash.stop;
+        let work = || {
+            let mut taken = match step.take() {
+                Some(step) => step,
+                None => open(&self.shared, &self.node, self.part, inputs, stream, stop)?,
+            };
+            drain(taken.as_mut(), &self.shared, self.name(), stop, ended)?;
+            anyhow::Ok(taken)
+        };
+        *step = Some(here(work)??);
         Ok(())
     }
 }

@@ -79,8 +79,20 @@ impl Door {
                 receive.recv().await?
             }
         };
-        caught.map_err(|panic| anyhow::anyhow!("internal error: {}", panic_message(panic.as_ref())))
+        caught.map_err(|panic| internal(panic.as_ref()))
     }
+}
+
+/// Runs blocking work on this thread; a panic in it is an error with the panic's message.
+///
+/// # Errors
+/// The work panicked.
+pub fn here<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| internal(panic.as_ref()))
+}
+
+fn internal(panic: &(dyn Any + Send)) -> anyhow::Error {
+    anyhow::anyhow!("internal error: {}", panic_message(panic))
 }
 
 /// Returns what a panic said.

@@ -37,12 +37,15 @@ pub enum Ended {
     StateLost,
 }
 
+/// The streams that a consumer reads, and the one that it makes.
+pub(super) type Ends = (Vec<Arc<Stream>>, Option<Arc<Stream>>);
+
 /// A pipeline that runs.
 pub struct Runtime {
     pub shared: Arc<Shared>,
     pub(super) plan: RwLock<Arc<Plan>>,
     executor: Arc<Executor<'static>>,
-    door: Door,
+    pub(super) door: Door,
     options: RunOptions,
     pub(super) streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
     pub(super) crew: Arc<Crew>,
@@ -98,7 +101,7 @@ impl Runtime {
             .expect("no panic happens under this lock")
     }
 
-    fn stream(&self, name: &str) -> Arc<Stream> {
+    pub(super) fn stream(&self, name: &str) -> Arc<Stream> {
         let streams = self.lock_streams();
         Arc::clone(streams.get(name).expect("every kept relation has a stream"))
     }
@@ -153,6 +156,29 @@ impl Runtime {
         part: Part,
     ) -> anyhow::Result<()> {
         let (bell, inbox) = inbox();
+        let (inputs, stream) = self.ends(session, node, part)?;
+        for input in &inputs {
+            input.subscribe(bell.clone());
+        }
+        let consumer = |leash| Consumer {
+            shared: Arc::clone(&self.shared),
+            door: self.door.clone(),
+            node: Arc::clone(node),
+            part,
+            inputs,
+            stream,
+            inbox,
+            leash,
+            once: self.options.once,
+        };
+        let role = (node.name.as_str(), Role::Consumer);
+        self.crew
+            .hire(&self.executor, role, |leash| consumer(leash).run());
+        Ok(())
+    }
+
+    /// Returns the streams that a consumer reads, which know it from now on, and the one that it makes.
+    pub(super) fn ends(&self, session: &Session, node: &Node, part: Part) -> anyhow::Result<Ends> {
         let (name, feed, keeps, stream) = match (part, &node.work) {
             (Part::Sink, Work::Sink(plan)) => (node.name.clone(), &plan.feed, Keeps::Nothing, None),
             _ => {
@@ -184,23 +210,8 @@ impl Runtime {
                 _ => Keeps::Nothing,
             };
             input.add_reader(&name, position, pending, keeps);
-            input.subscribe(bell.clone());
         }
-        let consumer = |leash| Consumer {
-            shared: Arc::clone(&self.shared),
-            door: self.door.clone(),
-            node: Arc::clone(node),
-            part,
-            inputs,
-            stream,
-            inbox,
-            leash,
-            once: self.options.once,
-        };
-        let role = (node.name.as_str(), Role::Consumer);
-        self.crew
-            .hire(&self.executor, role, |leash| consumer(leash).run());
-        Ok(())
+        Ok((inputs, stream))
     }
 
     fn inputs(&self, feed: &Feed) -> Vec<Arc<Stream>> {
@@ -230,10 +241,8 @@ impl Runtime {
             leash,
             once: self.options.once,
         };
-        let watermark = plan.ingest.watermark.as_ref();
-        let idle_timeout = watermark.and_then(|watermark| watermark.idle_timeout);
         self.stream(&plan.stored.name)
-            .set_idle_timeout(idle_timeout);
+            .set_idle_timeout(plan.idle_timeout());
         let role = (node.name.as_str(), Role::Source);
         self.crew
             .hire(&self.executor, role, |leash| source(leash).run());

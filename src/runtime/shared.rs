@@ -9,20 +9,21 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::status::Board;
 use super::stream::{BatchNote, Stream};
 use crate::batch::Reject;
-use crate::connector::{Context, Event, QueryRows, Stop};
+use crate::connector::{Clock, Context, Event, QueryRows, Stop};
 use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault, Stamp};
+use crate::record::{Recorder, Tape};
 use crate::secret::Secrets;
 
 /// Rows of an `on_start_query`: one connection each, so more is a mistake.
 const QUERY_ROWS_MAX: usize = 10_000;
 
-/// Says what time it is. Passed in, so that a test or a replay can say otherwise.
-pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-
 pub struct Shared {
     pub database: Database,
     pub board: Board,
+    /// Passed in, so that a replay can say otherwise.
     clock: Clock,
+    /// What is recorded, or played.
+    tape: Option<Tape>,
     secrets: RwLock<Secrets>,
     /// Writes errors outside the transactions of rows.
     errors: Mutex<Session>,
@@ -39,10 +40,35 @@ impl Shared {
             database,
             board: Board::default(),
             clock,
+            tape: None,
             secrets: RwLock::new(secrets),
             errors,
             lost: async_channel::bounded(1),
         })
+    }
+
+    /// Has connectors record what comes in, or take it from a record.
+    #[must_use]
+    pub fn with_tape(mut self, tape: Tape) -> Self {
+        let secrets = self
+            .secrets
+            .read()
+            .expect("no panic happens under this lock");
+        match &tape {
+            Tape::Recorder(recorder) => recorder.hide(secrets.values()),
+            Tape::Player(player) => player.hide(secrets.values()),
+        }
+        drop(secrets);
+        self.tape = Some(tape);
+        self
+    }
+
+    /// Returns what the run is recorded with, if it is.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        match &self.tape {
+            Some(Tape::Recorder(recorder)) => Some(recorder),
+            _ => None,
+        }
     }
 
     /// The engine's client can panic under this lock. Every statement here is a transaction of its own, so
@@ -66,6 +92,9 @@ impl Shared {
 
     /// Changes what [`Shared::mask`] hides, after a secret has come or gone.
     pub fn set_secrets(&self, secrets: Secrets) {
+        if let Some(recorder) = self.recorder() {
+            recorder.hide(secrets.values());
+        }
         let mut guard = self
             .secrets
             .write()
@@ -154,7 +183,15 @@ impl Shared {
         let (shared, name) = (Arc::clone(self), entity.to_owned());
         let reporter = move |event| shared.report(&name, event);
         let shared = Arc::clone(self);
-        Context::new(stop.clone(), reporter).with_query(move |sql| shared.query_rows(sql))
+        Context::new(stop.clone(), reporter)
+            .with_query(move |sql| shared.query_rows(sql))
+            .with_clock(Arc::clone(&self.clock))
+            .of_entity(entity)
+    }
+
+    /// As [`Shared::context`], for what comes in: it is recorded, or taken from a record.
+    pub fn context_on_tape(self: &Arc<Self>, entity: &str, stop: &Stop) -> Context {
+        self.context(entity, stop).with_tape(self.tape.clone())
     }
 
     fn report(&self, entity: &str, event: Event) {

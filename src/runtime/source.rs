@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::backoff::Backoff;
 use super::crew::Leash;
-use super::door::{Door, Kind};
+use super::door::{Door, Kind, here};
 use super::ingest::Ingest;
 use super::shared::Shared;
 use super::status::State;
@@ -16,6 +16,7 @@ use super::stream::Stream;
 use crate::connector::{Cadence, Context, Overlap, ReadEnd, Schedule, SourceReader, Stopped};
 use crate::engine::Ledger;
 use crate::plan::{Node, SourcePlan};
+use crate::record::Event;
 
 /// The longest sleep between looks at the clock, so that a clock that was set is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ pub struct SourceNode {
 }
 
 /// The parts that live in the blocking calls.
-struct Open {
+pub struct Open {
     reader: Option<Box<dyn SourceReader>>,
     ingest: Ingest,
 }
@@ -66,6 +67,7 @@ impl SourceNode {
         let mut open = None;
         if self.once {
             let tick = self.shared.now();
+            self.record_tick(tick);
             let ok = self.read(tick, &mut open).await.is_ok();
             status.set_state(if ok { State::Finished } else { State::Failed });
             return ok;
@@ -79,6 +81,7 @@ impl SourceNode {
             if !self.sleep_until(tick).await {
                 break;
             }
+            self.record_tick(tick);
             // What failed has been noted; the next tick tries again.
             let read = self.read(tick, &mut open).await;
             if self.leash.stop.is_stopped() {
@@ -92,6 +95,13 @@ impl SourceNode {
             due = self.next_tick(schedule, overlap, tick);
         }
         true
+    }
+
+    fn record_tick(&self, due: DateTime<Utc>) {
+        if let Some(recorder) = self.shared.recorder() {
+            let entity = self.name().to_owned();
+            recorder.write(self.shared.now(), Event::Tick { entity, due });
+        }
     }
 
     /// Returns the tick after `tick`, given that it is over now.
@@ -214,7 +224,7 @@ impl SourceNode {
                     Err(error) => return (None, Err(error)),
                 },
             };
-            let context = shared.context(&node.name, &stop).with_once(once);
+            let context = shared.context_on_tape(&node.name, &stop).with_once(once);
             let end = Self::read_blocking(&shared, &node, &mut opened, tick, &context);
             (Some(opened), end)
         };
@@ -228,6 +238,30 @@ impl SourceNode {
             Err(error) => Err(error),
         };
         status.set_busy(None);
+        self.note(end)
+    }
+
+    /// As the loop does it, on this thread. Blocking.
+    ///
+    /// # Errors
+    /// A failure, which has been noted.
+    pub fn read_here(&self, tick: DateTime<Utc>, open: &mut Option<Open>) -> Result<ReadEnd, ()> {
+        let read = || {
+            let mut opened = match open.take() {
+                Some(opened) => opened,
+                None => Self::open(&self.shared, &self.node, &self.stream)?,
+            };
+            let context = self.shared.context_on_tape(self.name(), &self.leash.stop);
+            let end = Self::read_blocking(&self.shared, &self.node, &mut opened, tick, &context);
+            *open = Some(opened);
+            end
+        };
+        let end = here(read).and_then(|end| end);
+        self.note(end)
+    }
+
+    fn note(&self, end: anyhow::Result<ReadEnd>) -> Result<ReadEnd, ()> {
+        let status = self.shared.board.status(self.name());
         match end {
             Ok(end) => {
                 // A pushing source returns from time to time while it goes on trying: that is none yet.
@@ -271,7 +305,7 @@ impl SourceNode {
             None => {
                 let session = shared.database.session()?;
                 let cursor = Ledger::new(&session).stream(&node.name)?.cursor;
-                plan.connector.open(cursor.as_deref())?
+                plan.connector.open(cursor.as_deref(), context)?
             }
         };
         let status = shared.board.status(&node.name);

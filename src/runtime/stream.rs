@@ -164,6 +164,11 @@ impl Stream {
         self.shared().tide.is_ended()
     }
 
+    /// Notes that the source is idle by another clock than the system's; returns true if it was not before.
+    pub fn sleep(&self) -> bool {
+        self.shared().tide.sleep()
+    }
+
     /// Notes whether no rows have come for the timeout; returns true if that is new.
     pub fn look_idle(&self, now: Instant) -> bool {
         self.shared().tide.look(now)

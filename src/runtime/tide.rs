@@ -105,6 +105,11 @@ impl Tide {
         turned
     }
 
+    /// Notes that the stream is idle by another clock than the system's; returns true if it was not before.
+    pub fn sleep(&mut self) -> bool {
+        !std::mem::replace(&mut self.idle, true)
+    }
+
     pub fn is_idle(&self) -> bool {
         self.idle
     }

@@ -49,10 +49,3 @@ impl Outside {
         names.iter().map(of).collect()
     }
 }
-
-/// Returns the path of an example program if it was built with the tests.
-pub fn example(name: &str) -> Option<String> {
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_omlsp"));
-    let path = binary.parent()?.join("examples").join(name);
-    path.exists().then(|| path.display().to_string())
-}

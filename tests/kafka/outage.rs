@@ -58,8 +58,8 @@ fn nothing_is_lost_or_doubled_when_the_broker_is_killed_under_load() {
     });
     let reading = std::thread::spawn(move || {
         let with = [("topic", "outage"), ("server", server.as_str())];
-        let mut reader = source(&COLUMNS, &with).open(None).unwrap();
         let (context, ..) = context();
+        let mut reader = source(&COLUMNS, &with).open(None, &context).unwrap();
         let mut received = Received::default();
         received.read(reader.as_mut(), usize::try_from(ROWS).unwrap(), &context);
         received
@@ -117,7 +117,7 @@ fn a_broker_that_comes_late_is_waited_for() {
 
     // The source says what hinders it, and goes on when asked again.
     let (ctx, ..) = context();
-    let mut reader = source(&COLUMNS, &with).open(None).unwrap();
+    let mut reader = source(&COLUMNS, &with).open(None, &ctx).unwrap();
     let mut received = Received::default();
     let error = received.read_once(reader.as_mut(), &ctx).unwrap_err();
     assert!(format!("{error:#}").contains("refused"), "{error:#}");
@@ -137,7 +137,7 @@ fn the_signal_to_stop_ends_every_wait() {
     let with = [("topic", "never"), ("server", "127.0.0.1:1")];
     let (ctx, stop, _) = context();
     let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
-    let mut reader = source(&COLUMNS, &with).open(None).unwrap();
+    let mut reader = source(&COLUMNS, &with).open(None, &ctx).unwrap();
     let reading = {
         let ctx = ctx.clone();
         std::thread::spawn(move || Received::default().read_once(reader.as_mut(), &ctx))

@@ -43,7 +43,7 @@ fn a_reader_goes_on_at_its_cursor() {
     ];
     let connector = source(&COLUMNS, &with);
     let (context, ..) = context();
-    let mut reader = connector.open(None).unwrap();
+    let mut reader = connector.open(None, &context).unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 100, &context);
     assert_eq!(numbers(&received), (0..100).collect::<Vec<i64>>());
@@ -68,7 +68,9 @@ fn a_reader_goes_on_at_its_cursor() {
     drop(reader);
 
     broker.peer("produce", "cursor", &[], &records(200..210, 0));
-    let mut reader = connector.open(received.cursor.as_deref()).unwrap();
+    let mut reader = connector
+        .open(received.cursor.as_deref(), &context)
+        .unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 10, &context);
     received.read_once(reader.as_mut(), &context).unwrap();
@@ -101,13 +103,15 @@ fn latest_begins_at_the_end_and_new_partitions_at_their_beginning() {
     let connector = source(&COLUMNS, &with);
     let (context, ..) = context();
     let mut received = Received::default();
-    let mut reader = connector.open(None).unwrap();
+    let mut reader = connector.open(None, &context).unwrap();
     received.read_once(reader.as_mut(), &context).unwrap();
     assert_eq!(received.cursor.as_deref(), Some(r#"{"offsets":{"0":10}}"#));
     drop(reader);
     // What comes while nobody reads is not lost: the end was committed.
     broker.peer("produce", "latest", &[], &records(10..20, 0));
-    let mut reader = connector.open(received.cursor.as_deref()).unwrap();
+    let mut reader = connector
+        .open(received.cursor.as_deref(), &context)
+        .unwrap();
     received.read(reader.as_mut(), 10, &context);
     assert_eq!(numbers(&received), (10..20).collect::<Vec<i64>>());
     // A partition that appears while the reader runs.
@@ -130,7 +134,7 @@ fn what_the_broker_no_longer_has_is_told() {
     let with = [("topic", "truncated"), ("server", server.as_str())];
     let (context, _, events) = context();
     let mut reader = source(&COLUMNS, &with)
-        .open(Some(r#"{"offsets":{"0":5}}"#))
+        .open(Some(r#"{"offsets":{"0":5}}"#), &context)
         .unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 5, &context);
@@ -156,7 +160,7 @@ fn messages_that_are_no_rows_are_rejected_one_by_one() {
     broker.peer("produce", "broken", &[], input);
     let with = [("topic", "broken"), ("server", server.as_str())];
     let (context, ..) = context();
-    let mut reader = source(&COLUMNS, &with).open(None).unwrap();
+    let mut reader = source(&COLUMNS, &with).open(None, &context).unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 6, &context);
     assert_eq!(numbers(&received), [3, 4]);
@@ -177,7 +181,7 @@ fn a_topic_that_is_not_there_is_an_error_with_its_name() {
     let server = shared().server();
     let with = [("topic", "nowhere"), ("server", server.as_str())];
     let (context, ..) = context();
-    let mut reader = source(&COLUMNS, &with).open(None).unwrap();
+    let mut reader = source(&COLUMNS, &with).open(None, &context).unwrap();
     let error = Received::default()
         .read_once(reader.as_mut(), &context)
         .unwrap_err();
@@ -228,7 +232,7 @@ fn avro_of_another_writer_is_read_by_its_schema() {
         ("registry", url.as_str()),
     ];
     let (context, ..) = context();
-    let mut reader = source(&COLUMNS, &with).open(None).unwrap();
+    let mut reader = source(&COLUMNS, &with).open(None, &context).unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 6, &context);
     assert_eq!(

@@ -118,7 +118,7 @@ fn round_trip(rows: &RecordBatch, topic: &str, with: &[(&str, &str)]) -> Vec<Str
     let columns: Vec<(&str, &str, DataType)> = (schema.fields().iter())
         .map(|field| (field.name().as_str(), "", field.data_type().clone()))
         .collect();
-    let mut reader = source(&columns, &with).open(None).unwrap();
+    let mut reader = source(&columns, &with).open(None, &context).unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), rows.num_rows(), &context);
     assert_eq!(received.rejects, [""; 0]);
@@ -220,7 +220,7 @@ fn a_blob_travels_as_avro() {
     assert_eq!(seen, ["\"00ff41\"", "null"]);
     // The engine builds a BLOB of DuckDB's own text of it.
     let columns = [("raw", "BLOB", DataType::Utf8)];
-    let mut reader = source(&columns, &with).open(None).unwrap();
+    let mut reader = source(&columns, &with).open(None, &context).unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 2, &context);
     received.lines.sort();

@@ -272,7 +272,7 @@ fn tls_and_sasl_are_passed_through() {
     assert_eq!(broker.peer("consume", "secure", &["2"], "").len(), 2);
     let columns = [("n", "BIGINT", DataType::Int64)];
     let mut reader = source(&columns, &with("SCRAM-SHA-512", "alice-secret"))
-        .open(None)
+        .open(None, &ctx)
         .unwrap();
     let mut received = Received::default();
     received.read(reader.as_mut(), 2, &ctx);

@@ -19,6 +19,7 @@ fn started() -> (Project, Listening) {
     project.file("p.sql", PIPELINE);
     let listening = Listening::start(&project);
     listening.wait_for("total", "rows_out", |rows| rows.as_u64() >= Some(1));
+    listening.wait_for("total", "state", |state| state == "finished");
     listening.wait_for("out", "rows_out", |rows| rows.as_u64() >= Some(1));
     (project, listening)
 }

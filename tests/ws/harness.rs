@@ -93,9 +93,10 @@ impl Run {
         let events = Arc::new(Mutex::new(Vec::new()));
         let (sink, stop) = (Arc::clone(&events), Stop::default());
         let report = move |event| sink.lock().unwrap().push(event);
+        let context = Context::new(stop.clone(), report).with_query(query);
         Self {
-            reader: source.open(None).unwrap(),
-            context: Context::new(stop.clone(), report).with_query(query),
+            reader: source.open(None, &context).unwrap(),
+            context,
             stop,
             events,
             batches: Vec::new(),

@@ -93,6 +93,10 @@ impl SinkConnector for FileSink {
         self.changes.accepted()
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn open(&self, schema: &Schema, state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>> {
         Ok(Box::new(FileWriter::open(self.clone(), schema, state)?))
     }

@@ -5,9 +5,9 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::FileSink;
@@ -40,7 +40,7 @@ pub(super) struct FileWriter {
 struct OpenFile {
     body: Body,
     temporary: Temporary,
-    since: Instant,
+    since: DateTime<Utc>,
 }
 
 /// Removes the temporary file of a writer that ends without finishing it.
@@ -78,7 +78,7 @@ impl FileWriter {
         })
     }
 
-    fn begin(&self) -> anyhow::Result<OpenFile> {
+    fn begin(&self, now: DateTime<Utc>) -> anyhow::Result<OpenFile> {
         let path = self.sink.names.temporary(self.state.next);
         let file =
             File::create(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
@@ -86,7 +86,7 @@ impl FileWriter {
         Ok(OpenFile {
             body: Body::new(self.sink.format, &self.schema, file)?,
             temporary,
-            since: Instant::now(),
+            since: now,
         })
     }
 
@@ -115,14 +115,14 @@ impl FileWriter {
 }
 
 impl SinkWriter for FileWriter {
-    fn write(&mut self, batch: &Batch, _context: &Context) -> anyhow::Result<()> {
+    fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()> {
         if batch.row_count() == 0 {
             return Ok(());
         }
         let rows = self.sink.changes.rows(batch, &self.schema)?;
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.begin()?,
+            None => self.begin(context.now())?,
         };
         open.body
             .write(&rows)
@@ -136,7 +136,8 @@ impl SinkWriter for FileWriter {
     fn flush(&mut self, end: bool, context: &Context) -> anyhow::Result<Flushed> {
         if let Some(open) = self.open.take() {
             let full = open.body.size() >= self.sink.roll_size;
-            if !(end || full || open.since.elapsed() >= self.sink.roll_interval) {
+            let age = (context.now() - open.since).to_std().unwrap_or_default();
+            if !(end || full || age >= self.sink.roll_interval) {
                 self.open = Some(open);
                 return Ok(Flushed::Pending);
             }

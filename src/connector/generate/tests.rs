@@ -15,7 +15,7 @@ fn read(
     cursor: Option<&str>,
     reads: usize,
 ) -> (Vec<Delivery>, ReadEnd) {
-    let mut reader = source.open(cursor).unwrap();
+    let mut reader = source.open(cursor, &context().0).unwrap();
     let (context, _) = context();
     let mut deliveries = Vec::new();
     let mut end = ReadEnd::Idle;
@@ -68,7 +68,7 @@ fn a_cursor_goes_on_where_it_was() {
     let (deliveries, end) = read(&*source, Some("5"), 1);
     assert!(deliveries.is_empty());
     assert_eq!(end, ReadEnd::Finished);
-    let error = source.open(Some("x")).err().unwrap();
+    let error = source.open(Some("x"), &context().0).err().unwrap();
     assert!(error.to_string().contains("not a number: `x`"));
 }
 
@@ -122,7 +122,7 @@ fn rows_per_second_makes_small_batches_that_never_drift() {
 #[test]
 fn a_stop_ends_the_wait() {
     let source = make(NUMBERED, "rows_per_second = '0.001'").unwrap();
-    let mut reader = source.open(None).unwrap();
+    let mut reader = source.open(None, &context().0).unwrap();
     let (context, _) = context();
     let mut emit = |_| Ok(());
     assert_eq!(

@@ -3,7 +3,6 @@
 //! Credentials stay with the origin of `url`: a redirect or a next link to another one is an error as
 //! soon as the entity has `auth.*`, a secret parameter, or a header that may be a credential.
 
-use chrono::Utc;
 use ureq::http::{Method, header};
 use url::Url;
 
@@ -112,11 +111,15 @@ impl Client {
         mut accept: impl FnMut(Response) -> anyhow::Result<T>,
     ) -> Result<T, Failure> {
         self.guard(request, &request.url)?;
-        self.wire.repeat(context, || {
+        let sent = self.wire.repeat(context, || {
             let response = self.attempt(request, wanted, context)?;
             accept(response)
                 .map_err(|error| Attempt::again(format!("{}: {error:#}", self.shown(request))))
-        })
+        });
+        if let (Err(Failure::Stopped), Some(recorder)) = (&sent, context.recorder()) {
+            recorder.stopped(context.now(), context.entity());
+        }
+        sent
     }
 
     fn attempt(
@@ -139,7 +142,7 @@ impl Client {
                 continue;
             }
             let Some(target) = self.redirect_target(&current, &response)? else {
-                let refusal = self.wire.refusal(&signed, &response);
+                let refusal = self.wire.refusal(&signed, &response, context.now());
                 return Err(refusal.without(token.as_ref().or(refused_token.as_ref())));
             };
             redirects += 1;
@@ -180,7 +183,7 @@ impl Client {
                 .map_err(failed)?;
             token = Some(value);
         }
-        self.auth.sign(&mut signed, Utc::now()).map_err(failed)?;
+        self.auth.sign(&mut signed, context.now()).map_err(failed)?;
         Ok((signed, token))
     }
 

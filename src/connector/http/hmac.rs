@@ -108,7 +108,7 @@ impl Hmac {
                 "`auth.passphrase_signed` needs `auth.passphrase`",
             ));
         }
-        let timestamp = take_timestamp(options);
+        let timestamp = take_timestamp(options, mask);
         let unit_span = options.key_span("auth.timestamp_unit");
         let milliseconds = options.one_of("auth.timestamp_unit", &[("ms", true), ("s", false)]);
         let encoding = options.one_of("auth.encoding", &[("hex", true), ("base64", false)]);
@@ -259,7 +259,7 @@ fn take_target(options: &mut Options<'_>, mask: &mut Mask) -> Option<Target> {
     Some(Target::Param(name))
 }
 
-fn take_timestamp(options: &mut Options<'_>) -> Option<Timestamp> {
+fn take_timestamp(options: &mut Options<'_>, mask: &mut Mask) -> Option<Timestamp> {
     let header_span = options.key_span("auth.timestamp_header");
     let header = take_header_name(options, "auth.timestamp_header");
     let param_span = options.key_span("auth.timestamp_param");
@@ -275,7 +275,11 @@ fn take_timestamp(options: &mut Options<'_>) -> Option<Timestamp> {
                 .help("keep one of them"),
         );
     }
-    let param = param.map(|param| Timestamp::Param(param.expose().to_owned()));
+    let param = param.map(|param| {
+        // No secret, but another one in every attempt: a record is matched without it.
+        mask.hide_param(param.expose());
+        Timestamp::Param(param.expose().to_owned())
+    });
     header.map(Timestamp::Header).or(param)
 }
 

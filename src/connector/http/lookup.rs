@@ -117,9 +117,10 @@ impl LookupConnector for HttpLookup {
     fn request(
         &self,
         params: &[serde_json::Value],
-        _trigger: DateTime<Utc>,
+        trigger: DateTime<Utc>,
         context: &Context,
     ) -> anyhow::Result<Decoded> {
+        let context = &context.clone().of_trigger(trigger);
         let request = self.template.bind(params)?;
         let wanted = Wanted {
             answer: Answer::Whole {

@@ -19,6 +19,7 @@ mod oauth;
 mod rate_limit;
 mod retry;
 
+mod tape;
 mod wire;
 
 mod client;

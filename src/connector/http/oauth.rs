@@ -6,8 +6,9 @@
 //! until it is refused. One thread asks, the others wait for its answer.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use ureq::http::{HeaderValue, Method, header};
 use url::Url;
@@ -20,6 +21,7 @@ use super::wire::{Answer, Attempt, Failure, Wire};
 use crate::connector::Context;
 use crate::diagnostic::Diagnostic;
 use crate::options::Options;
+use crate::record::Recorder;
 use crate::secret::Secret;
 
 /// A token is renewed this long before it expires: longer than a request and its first retries take.
@@ -40,7 +42,7 @@ pub(super) struct OAuth {
 
 struct Token {
     value: Secret,
-    renew_at: Option<Instant>,
+    renew_at: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Debug for OAuth {
@@ -94,13 +96,17 @@ impl OAuth {
         if let Some(token) = &*kept {
             let fresh = token
                 .renew_at
-                .is_none_or(|renew_at| Instant::now() < renew_at);
+                .is_none_or(|renew_at| context.now() < renew_at);
             if fresh && stale != Some(&token.value) {
                 return Ok(token.value.clone());
             }
         }
-        *kept = None;
-        let token = wire.repeat(context, || self.ask(wire, context))?;
+        let old = kept.take();
+        let token = match (wire.repeat(context, || self.ask(wire, context)), old) {
+            (Ok(token), _) => token,
+            (Err(Failure::Stopped), Some(old)) if stale.is_none() && lacked(context) => old,
+            (Err(failure), _) => return Err(failure),
+        };
         let value = token.value.clone();
         *kept = Some(token);
         Ok(value)
@@ -111,10 +117,12 @@ impl OAuth {
         let answer = Answer::Whole {
             bytes_max: TOKEN_BODY_BYTES_MAX,
         };
-        let asked_at = Instant::now();
-        let response = wire.exchange(&request, answer, context)?;
+        let asked_at = context.now();
+        let response = wire.exchange_scrubbed(&request, answer, context, &without_tokens)?;
+        // A record that is played puts the clock to the instant at which it was asked then.
+        let asked_at = context.player().map_or(asked_at, |_| context.now());
         if !response.is_success() {
-            return Err(wire.refusal(&request, &response));
+            return Err(wire.refusal(&request, &response, context.now()));
         }
         let body: Value = serde_json::from_slice(&response.body).map_err(|error| {
             Attempt::again(format!(
@@ -138,10 +146,11 @@ impl OAuth {
             number => number.as_f64(),
         });
         let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let kept = lifetime.map(|lifetime| lifetime.saturating_sub(RENEWAL_MARGIN));
+        let kept = kept.and_then(|kept| TimeDelta::from_std(kept).ok());
         Ok(Token {
             value: Secret::new(token),
-            renew_at: lifetime
-                .and_then(|lifetime| asked_at.checked_add(lifetime.saturating_sub(RENEWAL_MARGIN))),
+            renew_at: kept.and_then(|kept| asked_at.checked_add_signed(kept)),
         })
     }
 
@@ -179,4 +188,25 @@ impl OAuth {
         }
         Ok(request)
     }
+}
+
+/// Says whether a record that is played has no answer to the last request. Its clock is a little behind that
+/// of the run, so that a renewal may fall one poll later than it was recorded.
+fn lacked(context: &Context) -> bool {
+    let lack = context.player().and_then(|player| player.take_lack());
+    lack.is_some()
+}
+
+/// Returns the body of a token answer as it may be recorded, and hides its tokens from now on.
+fn without_tokens(recorder: &Recorder, body: &[u8]) -> Option<Vec<u8>> {
+    let mut answer: Value = serde_json::from_slice(body).ok()?;
+    for (name, value) in answer.as_object_mut()? {
+        if name.ends_with("token")
+            && let Value::String(token) = value
+        {
+            recorder.hide([&Secret::new(token.as_str())]);
+            *token = "***".to_owned();
+        }
+    }
+    Some(answer.to_string().into_bytes())
 }

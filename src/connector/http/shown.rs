@@ -6,22 +6,10 @@
 use url::Url;
 
 use super::encoding::percent;
-use crate::secret::Secret;
+use crate::secret::{Secret, sounds_secret};
 
 /// Shorter secrets are left alone: masking them would make any text unreadable.
 const MASKED_BYTES_MIN: usize = 4;
-
-/// Words that make a query name secret wherever they stand in it, in lower case.
-const SECRET_WORDS: &[&str] = &[
-    "key",
-    "token",
-    "secret",
-    "passw",
-    "passphrase",
-    "sign",
-    "auth",
-    "credential",
-];
 
 /// What must not be shown: values, and the names of query parameters.
 #[derive(Clone, Default)]
@@ -48,6 +36,11 @@ impl Mask {
     /// Hides all of a URL but its origin, as of one that is itself a secret.
     pub fn hide_paths(&mut self) {
         self.paths = true;
+    }
+
+    /// Returns the values given to [`Mask::hide`].
+    pub fn values(&self) -> &[Secret] {
+        &self.values
     }
 
     /// Returns the names given to [`Mask::hide_param`]: configured parameters whose values must also
@@ -94,11 +87,8 @@ impl Mask {
 
     fn is_secret(&self, name: &str) -> bool {
         let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-        let lower = plain.to_lowercase();
-        self.param_names
-            .iter()
-            .any(|hidden| hidden.eq_ignore_ascii_case(&plain))
-            || SECRET_WORDS.iter().any(|word| lower.contains(word))
+        let mut hidden = self.param_names.iter();
+        hidden.any(|hidden| hidden.eq_ignore_ascii_case(&plain)) || sounds_secret(name)
     }
 }
 

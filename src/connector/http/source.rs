@@ -90,7 +90,11 @@ impl SourceConnector for HttpSource {
         self.poller.rows.on_error
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        _context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
         let position = match cursor {
             Some(text) => {
                 Position::parse(text).context("the stored position is none of an HTTP source")?
@@ -272,6 +276,7 @@ impl HttpReader {
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let context = &context.clone().of_trigger(poll.tick);
         loop {
             let fetched = match self.poller.fetch(&poll, &self.position, context) {
                 Ok(Some(fetched)) => fetched,

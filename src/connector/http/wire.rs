@@ -7,7 +7,7 @@ use std::io::Read;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use ureq::http::{self, HeaderMap, Method, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use url::Url;
@@ -16,8 +16,10 @@ use super::rate_limit::RateLimit;
 use super::request::Request;
 use super::retry::{RetryPolicy, parse_retry_after};
 use super::shown::Mask;
+use super::tape::{self, BodyScrub};
 use crate::connector::context::Stopped;
 use crate::connector::{Context, Event};
+use crate::record::Tape;
 use crate::secret::Secret;
 
 /// An answer that is only looked at for a message, or not at all, is read no further than this.
@@ -223,13 +225,49 @@ impl Wire {
                 pause,
                 error: message,
             });
-            context.stop.wait(pause)?;
+            context.pause(pause)?;
             number += 1;
         }
     }
 
-    /// Sends a request as it is and receives the answer, whatever its status.
+    /// Sends a request as it is and receives the answer, whatever its status. A run that is recorded keeps
+    /// both; one that plays a record has the answer from there.
     pub fn exchange(
+        &self,
+        request: &Request,
+        answer: Answer,
+        context: &Context,
+    ) -> Result<Response, Attempt> {
+        self.exchange_scrubbed(request, answer, context, &|_, _| None)
+    }
+
+    /// As [`Wire::exchange`]; what `scrub` makes of a body is recorded in its place.
+    pub fn exchange_scrubbed(
+        &self,
+        request: &Request,
+        answer: Answer,
+        context: &Context,
+        scrub: &BodyScrub<'_>,
+    ) -> Result<Response, Attempt> {
+        match context.tape() {
+            None => self.exchange_live(request, answer, context),
+            Some(Tape::Player(player)) => tape::replay(player, (request, &self.mask), context),
+            Some(Tape::Recorder(recorder)) => {
+                let asked_at = context.now();
+                let outcome = self.exchange_live(request, answer, context);
+                let recording = tape::Recording {
+                    recorder,
+                    mask: &self.mask,
+                    context,
+                    scrub,
+                };
+                recording.write(asked_at, request, &outcome);
+                outcome
+            }
+        }
+    }
+
+    fn exchange_live(
         &self,
         request: &Request,
         answer: Answer,
@@ -340,8 +378,8 @@ impl Wire {
     }
 
     /// Turns a status that is no success into an error: to be tried again if it is one of
-    /// `retry.codes`.
-    pub fn refusal(&self, request: &Request, response: &Response) -> Attempt {
+    /// `retry.codes`. `now` is what a date in `Retry-After` is counted from.
+    pub fn refusal(&self, request: &Request, response: &Response, now: DateTime<Utc>) -> Attempt {
         let reason = http::StatusCode::from_u16(response.status)
             .ok()
             .and_then(|status| status.canonical_reason())
@@ -366,7 +404,7 @@ impl Wire {
         let retry_after = response.header(header::RETRY_AFTER);
         Attempt::Again {
             message,
-            retry_after: retry_after.and_then(|text| parse_retry_after(text, Utc::now())),
+            retry_after: retry_after.and_then(|text| parse_retry_after(text, now)),
         }
     }
 }

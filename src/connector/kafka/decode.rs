@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::Message;
 
 use super::client::shown_payload;
 use super::include::Includes;
 use super::options::{Encoding, SourceOptions};
 use super::registry::{Registry, unframed};
 use crate::batch::{Column, Decoded, Reject, Schema};
-use crate::connector::Included;
+use crate::connector::{Context, Included};
 use crate::format::{AvroReader, Decoder, Filter};
 
 /// Turns batches of messages into batches of rows.
@@ -29,15 +29,14 @@ struct Avro {
 }
 
 /// A message and the bytes of its value.
-type Valued<'m, 'c> = (&'m BorrowedMessage<'c>, &'m [u8]);
+type Valued<'m, M> = (&'m M, &'m [u8]);
 
 /// The JSON of messages, and where each one's ends.
-#[derive(Default)]
-struct JsonOf<'m, 'c> {
+struct JsonOf<'m, M> {
     json: Vec<u8>,
     ends: Vec<usize>,
     /// Those that could be read.
-    messages: Vec<&'m BorrowedMessage<'c>>,
+    messages: Vec<&'m M>,
 }
 
 impl MessageDecoder {
@@ -77,7 +76,11 @@ impl MessageDecoder {
     ///
     /// # Errors
     /// The registry is away; the messages are to be decoded again later.
-    pub(super) fn decode(&mut self, messages: &[BorrowedMessage<'_>]) -> anyhow::Result<Decoded> {
+    pub(super) fn decode<M: Message>(
+        &mut self,
+        messages: &[M],
+        context: &Context,
+    ) -> anyhow::Result<Decoded> {
         let mut rejects = Vec::new();
         let values = self.values(messages, &mut rejects);
         let mut row_ends = Vec::with_capacity(values.len());
@@ -93,7 +96,7 @@ impl MessageDecoder {
                     json,
                     ends,
                     messages,
-                } = avro.json(&values, &mut rejects)?;
+                } = avro.json(&values, &mut rejects, context)?;
                 let starts = std::iter::once(0).chain(ends.iter().copied());
                 let bodies = starts.zip(&ends).map(|(start, end)| &json[start..*end]);
                 (self.decoder.decode_each(bodies, &mut row_ends)?, messages)
@@ -110,11 +113,11 @@ impl MessageDecoder {
     }
 
     /// Returns the messages that have a value, and all that their rows are to include.
-    fn values<'m, 'c>(
+    fn values<'m, M: Message>(
         &self,
-        messages: &'m [BorrowedMessage<'c>],
+        messages: &'m [M],
         rejects: &mut Vec<Reject>,
-    ) -> Vec<Valued<'m, 'c>> {
+    ) -> Vec<Valued<'m, M>> {
         let mut values = Vec::with_capacity(messages.len());
         for message in messages {
             let misfit = self.includes.misfit(message);
@@ -140,22 +143,27 @@ impl MessageDecoder {
 
 impl Avro {
     /// Returns the JSON of all messages that can be read.
-    fn json<'m, 'c>(
+    fn json<'m, M: Message>(
         &mut self,
-        values: &[Valued<'m, 'c>],
+        values: &[Valued<'m, M>],
         rejects: &mut Vec<Reject>,
-    ) -> anyhow::Result<JsonOf<'m, 'c>> {
-        let mut read = JsonOf::default();
+        context: &Context,
+    ) -> anyhow::Result<JsonOf<'m, M>> {
+        let mut read = JsonOf {
+            json: Vec::new(),
+            ends: Vec::with_capacity(values.len()),
+            messages: Vec::with_capacity(values.len()),
+        };
         for (message, payload) in values {
             let start = read.json.len();
             let why = match unframed(payload) {
                 Err(error) => error.to_string(),
-                Ok((id, content)) => match self.reader(id)? {
+                Ok((id, content)) => match self.reader(id, context)? {
                     Err(why) => why.clone(),
                     Ok(reader) => match reader.write_json(content, &mut read.json) {
                         Ok(()) => {
                             read.ends.push(read.json.len());
-                            read.messages.push(message);
+                            read.messages.push(*message);
                             continue;
                         }
                         Err(error) => format!("not of its schema {id}: {error:#}"),
@@ -164,16 +172,20 @@ impl Avro {
             };
             read.json.truncate(start);
             rejects.push(Reject {
-                message: format!("{}: {why}", place(message)),
+                message: format!("{}: {why}", place(*message)),
                 payload: hex(payload),
             });
         }
         Ok(read)
     }
 
-    fn reader(&mut self, id: u32) -> anyhow::Result<&Result<AvroReader, String>> {
+    fn reader(
+        &mut self,
+        id: u32,
+        context: &Context,
+    ) -> anyhow::Result<&Result<AvroReader, String>> {
         if !self.readers.contains_key(&id) {
-            let Some(schema) = self.registry.schema(id)? else {
+            let Some(schema) = self.registry.schema(id, context)? else {
                 // Not kept: it may be registered yet.
                 anyhow::bail!("the schema registry has no schema {id}");
             };
@@ -188,7 +200,7 @@ impl Avro {
     }
 }
 
-fn place(message: &BorrowedMessage<'_>) -> String {
+fn place(message: &impl Message) -> String {
     format!(
         "the message at offset {} of partition {}",
         message.offset(),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{Headers as _, Message};
 
 use crate::batch::array::builder::{
     BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
@@ -23,7 +23,7 @@ pub(super) struct Includes {
 }
 
 /// A message with the rows it became, or none.
-pub(super) type Rows<'m, 'c> = (&'m BorrowedMessage<'c>, usize);
+pub(super) type Rows<'m, M> = (&'m M, usize);
 
 impl Includes {
     /// `rows` is what the columns are added to.
@@ -49,7 +49,7 @@ impl Includes {
     }
 
     /// Says what of a message does not fit its column, if something does not.
-    pub(super) fn misfit(&self, message: &BorrowedMessage<'_>) -> Option<String> {
+    pub(super) fn misfit(&self, message: &impl Message) -> Option<String> {
         self.included.iter().find_map(|included| {
             let (column, what) = (&included.column, shown(&included.what));
             let missing = match &included.what {
@@ -84,10 +84,10 @@ impl Includes {
     ///
     /// # Errors
     /// The numbers of rows do not add up, which would be our fault.
-    pub(super) fn add(
+    pub(super) fn add<M: Message>(
         &self,
         rows: &RecordBatch,
-        messages: &[Rows<'_, '_>],
+        messages: &[Rows<'_, M>],
     ) -> anyhow::Result<RecordBatch> {
         let mut columns = rows.columns().to_vec();
         columns.extend((self.included.iter()).map(|included| column(included, messages)));
@@ -99,13 +99,13 @@ impl Includes {
     }
 }
 
-fn column(included: &Included, messages: &[Rows<'_, '_>]) -> ArrayRef {
+fn column<M: Message>(included: &Included, messages: &[Rows<'_, M>]) -> ArrayRef {
     let what = &included.what;
     match what {
         IncludeWhat::Key | IncludeWhat::Header(_) if included.column.arrow == DataType::Binary => {
             let mut column = BinaryBuilder::new();
             for (message, count) in messages {
-                let bytes = bytes(message, what);
+                let bytes = bytes(*message, what);
                 (0..*count).for_each(|_| column.append_option(bytes));
             }
             Arc::new(column.finish())
@@ -113,7 +113,7 @@ fn column(included: &Included, messages: &[Rows<'_, '_>]) -> ArrayRef {
         IncludeWhat::Key | IncludeWhat::Header(_) => {
             let mut column = StringBuilder::new();
             for (message, count) in messages {
-                let text = bytes(message, what)
+                let text = bytes(*message, what)
                     .map(|bytes| std::str::from_utf8(bytes).expect("misfits are set aside before"));
                 (0..*count).for_each(|_| column.append_option(text));
             }
@@ -146,7 +146,7 @@ fn column(included: &Included, messages: &[Rows<'_, '_>]) -> ArrayRef {
 }
 
 /// Returns the key or the header; of several headers of one name the last, as Java's `lastHeader` does.
-fn bytes<'m>(message: &'m BorrowedMessage<'_>, what: &IncludeWhat) -> Option<&'m [u8]> {
+fn bytes<'m>(message: &'m impl Message, what: &IncludeWhat) -> Option<&'m [u8]> {
     let IncludeWhat::Header(name) = what else {
         return message.key();
     };

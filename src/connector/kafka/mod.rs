@@ -12,7 +12,9 @@ mod include;
 mod options;
 mod position;
 mod registry;
+mod tape;
 mod sink;
+mod replay;
 mod source;
 
 use super::{Connector, Declared, SinkConnector, SourceConnector};

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
+use super::tape;
+use crate::connector::Context;
 use crate::format::write_base64;
 use crate::options::Text;
 use crate::secret::Secret;
@@ -94,8 +96,10 @@ impl Registry {
     ///
     /// # Errors
     /// The registry is away or refuses, or the schema is none of Avro.
-    pub(super) fn schema(&self, id: u32) -> anyhow::Result<Option<String>> {
-        let answer: Option<SchemaAnswer> = self.get(&["schemas", "ids", &id.to_string()])?;
+    pub(super) fn schema(&self, id: u32, context: &Context) -> anyhow::Result<Option<String>> {
+        let url = self.url(&["schemas", "ids", &id.to_string()]);
+        let (status, body) = tape::exchange(&url, context, || self.fetch(&url))?;
+        let answer: Option<SchemaAnswer> = interpreted(&url, status, &body)?;
         let answer = answer.map(|answer| avro_of(answer).map(|answer| answer.schema));
         answer.transpose().with_context(|| format!("schema {id}"))
     }
@@ -138,13 +142,13 @@ impl Registry {
 
     fn get<T: for<'de> Deserialize<'de>>(&self, path: &[&str]) -> anyhow::Result<Option<T>> {
         let url = self.url(path);
+        let (status, body) = self.fetch(&url)?;
+        interpreted(&url, status, &body)
+    }
+
+    fn fetch(&self, url: &Url) -> anyhow::Result<(u16, String)> {
         let response = self.authorized(self.agent.get(url.as_str())).call();
-        let (status, body) = self.answer(&url, response)?;
-        match status {
-            200 => parsed(&url, &body).map(Some),
-            404 => Ok(None),
-            _ => Err(refusal(&url, status, &body)),
-        }
+        self.answer(url, response)
     }
 
     /// Returns the address of a resource. The base may have a path of its own.
@@ -175,6 +179,18 @@ impl Registry {
             .read_to_string()
             .with_context(|| format!("the schema registry's answer breaks off: {url}"))?;
         Ok((response.status().as_u16(), body))
+    }
+}
+
+fn interpreted<T: for<'de> Deserialize<'de>>(
+    url: &Url,
+    status: u16,
+    body: &str,
+) -> anyhow::Result<Option<T>> {
+    match status {
+        200 => parsed(url, body).map(Some),
+        404 => Ok(None),
+        _ => Err(refusal(url, status, body)),
     }
 }
 

@@ -20,6 +20,8 @@ use super::client::{Listener, consumer_config, shown};
 use super::decode::MessageDecoder;
 use super::options::{SourceOptions, StartupMode};
 use super::position::Positions;
+use super::replay::Played;
+use super::tape;
 use crate::batch::{Column, Decoded, RecordBatch};
 use crate::connector::{
     Cadence, Context, Declared, Delivery, Event, Included, OnError, Overlap, ReadEnd,
@@ -34,7 +36,7 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// Messages and bytes of a batch, at most: the cost of a commit is spread by then, and the rows of several
 /// sources fit into memory.
-const BATCH_MESSAGES_MAX: usize = 32_768;
+pub(super) const BATCH_MESSAGES_MAX: usize = 32_768;
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The longest wait that does not look at the signal to stop.
@@ -77,26 +79,23 @@ impl SourceConnector for KafkaSource {
         self.options.rows.on_error
     }
 
-    fn open(&self, cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
-        let config = consumer_config(&self.options);
-        let created = config.create_with_context(Listener::default());
-        let consumer = created
-            .map_err(|error| anyhow::anyhow!("the Kafka client refuses its options: {error}"))?;
-        Ok(Box::new(KafkaReader {
-            decoder: MessageDecoder::new(&self.options, &self.columns, Arc::clone(&self.included))?,
-            positions: cursor
-                .map(Positions::parse)
-                .transpose()?
-                .unwrap_or_default(),
-            first: cursor.is_none(),
-            options: Arc::clone(&self.options),
-            consumer,
-            partitions: 0,
-            discovered: None,
-            assigned: false,
-            trouble: Trouble::default(),
-            goal: None,
-        }))
+    fn open(
+        &self,
+        cursor: Option<&str>,
+        context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
+        let positions = cursor.map(Positions::parse).transpose()?;
+        Ok(match context.player() {
+            Some(player) => Box::new(Played::new(self.decoder()?, positions, player)),
+            None => Box::new(KafkaReader::new(self, positions)?),
+        })
+    }
+}
+
+impl KafkaSource {
+    fn decoder(&self) -> anyhow::Result<MessageDecoder> {
+        let included = Arc::clone(&self.included);
+        MessageDecoder::new(&self.options, &self.columns, included)
     }
 }
 
@@ -116,6 +115,27 @@ struct KafkaReader {
     trouble: Trouble,
     /// Where a run that ends with what is there is done.
     goal: Option<Goal>,
+}
+
+impl KafkaReader {
+    fn new(source: &KafkaSource, positions: Option<Positions>) -> anyhow::Result<Self> {
+        let config = consumer_config(&source.options);
+        let created = config.create_with_context(Listener::default());
+        let consumer = created
+            .map_err(|error| anyhow::anyhow!("the Kafka client refuses its options: {error}"))?;
+        Ok(Self {
+            decoder: source.decoder()?,
+            first: positions.is_none(),
+            positions: positions.unwrap_or_default(),
+            options: Arc::clone(&source.options),
+            consumer,
+            partitions: 0,
+            discovered: None,
+            assigned: false,
+            trouble: Trouble::default(),
+            goal: None,
+        })
+    }
 }
 
 impl SourceReader for KafkaReader {
@@ -161,7 +181,11 @@ impl KafkaReader {
             goal.ended.extend(ended);
         }
         if !messages.is_empty() {
-            let decoded = self.decoder.decode(&messages)?;
+            let received_at = context.now();
+            if let Some(recorder) = context.recorder() {
+                tape::write(recorder, context.entity(), received_at, &messages);
+            }
+            let decoded = self.decoder.decode(&messages, context)?;
             let mut positions = self.positions.clone();
             let mut bytes = 0;
             for message in &messages {
@@ -173,7 +197,7 @@ impl KafkaReader {
             emit(Delivery {
                 decoded,
                 batch_rows_max: usize::MAX,
-                trigger: Utc::now(),
+                trigger: received_at,
                 cursor: Some(positions.cursor()),
             })?;
             self.positions = positions;
@@ -238,7 +262,7 @@ impl KafkaReader {
         emit(Delivery {
             decoded: Decoded { rows, rejects },
             batch_rows_max: usize::MAX,
-            trigger: Utc::now(),
+            trigger: context.now(),
             cursor: Some(self.positions.cursor()),
         })
     }

@@ -23,6 +23,7 @@ use super::executor::{dropped, within};
 use super::frames::{Frames, Received};
 use super::inbox::{Gone, Item, Sender};
 use super::options::WsOptions;
+use super::tape::Taping;
 use crate::connector::Event;
 
 /// A connection that lived this long was a good one: the next backoff starts from its smallest again.
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub inbox: Sender,
     /// How many connections there are, for the sizes of their buffers.
     pub count: AtomicUsize,
+    /// What writes down what comes, if something does.
+    pub tape: Option<Taping>,
 }
 
 /// One connection of a source.
@@ -124,10 +127,12 @@ impl Connection {
                     if attempt > 0 {
                         self.report(Event::Recovered).await?;
                     }
+                    self.taping(|taping| taping.open(&self.address.label));
                     if let Some(gap) = gap.take() {
                         self.report_gap(gap).await?;
                     }
-                    let mut session = Session::new(&self.shared, slot.insert(socket), frames);
+                    let socket = slot.insert(socket);
+                    let mut session = Session::new(&self.shared, &self.address, (socket, frames));
                     let lost = session.receive().await?;
                     if session.started.elapsed() >= STABLE_AFTER {
                         attempt = 0;
@@ -137,6 +142,7 @@ impl Connection {
                     if let Some(mut socket) = slot.take() {
                         close(&mut socket, lost.code).await;
                     }
+                    self.taping(|taping| taping.close(&self.address.label, from, &reason));
                     gap = Some(OpenGap {
                         from,
                         reason: reason.clone(),
@@ -147,6 +153,7 @@ impl Connection {
                     let reason = self.mask(&refusal.reason);
                     if !refused {
                         refused = true;
+                        self.taping(|taping| taping.refused(&self.address.label, &reason));
                         self.report(Event::Warning(self.shown(&reason))).await?;
                     }
                     (reason, refusal.retry_after)
@@ -162,6 +169,12 @@ impl Connection {
             })
             .await?;
             Timer::after(pause).await;
+        }
+    }
+
+    fn taping(&self, write: impl FnOnce(&Taping)) {
+        if let Some(taping) = &self.shared.tape {
+            write(taping);
         }
     }
 
@@ -243,6 +256,7 @@ enum Turn {
 /// An established connection.
 struct Session<'s> {
     shared: &'s Shared,
+    address: &'s Address,
     socket: &'s mut Socket,
     /// Received and not yet handed over.
     frames: &'s mut Frames,
@@ -259,11 +273,16 @@ struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    fn new(shared: &'s Shared, socket: &'s mut Socket, frames: &'s mut Frames) -> Self {
+    fn new(
+        shared: &'s Shared,
+        address: &'s Address,
+        (socket, frames): (&'s mut Socket, &'s mut Frames),
+    ) -> Self {
         let now = Instant::now();
         let next_ping = now + shared.options.ping_interval;
         Self {
             shared,
+            address,
             socket,
             frames,
             messages_max: shared.options.batch_rows_max,
@@ -347,8 +366,8 @@ impl<'s> Session<'s> {
         };
         match message {
             Message::Text(text) if self.is_answer_to_ping(text) => {}
-            Message::Text(text) => self.frames.push(text.as_bytes(), now),
-            Message::Binary(bytes) => self.frames.push(bytes, now),
+            Message::Text(text) => self.frames.push(self.taped(text.as_bytes()), now),
+            Message::Binary(bytes) => self.frames.push(self.taped(bytes), now),
             // A ping was answered by the library; raw frames are never given to readers.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {
@@ -372,6 +391,14 @@ impl<'s> Session<'s> {
             }
         }
         None
+    }
+
+    /// Returns the message, after it was recorded if the run is.
+    fn taped<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        if let Some(taping) = &self.shared.tape {
+            taping.frame(&self.address.label, message);
+        }
+        message
     }
 
     /// Several exchanges answer the text `ping` with the text `pong`, which is no JSON and no row.

@@ -17,13 +17,16 @@ mod frames;
 mod inbox;
 
 mod dial;
+mod tape;
 
 mod connection;
 
 mod reader;
+mod replay;
 
 use super::{
-    Cadence, Connector, Declared, OnError, Overlap, SourceConnector, SourceReader, StartQuery,
+    Cadence, Connector, Context, Declared, OnError, Overlap, SourceConnector, SourceReader,
+    StartQuery,
 };
 use crate::batch::Column;
 use crate::options::Options;
@@ -69,8 +72,12 @@ impl SourceConnector for WsSource {
         self.options.start.as_ref().map(|start| &start.query)
     }
 
-    fn open(&self, _cursor: Option<&str>) -> anyhow::Result<Box<dyn SourceReader>> {
-        let reader = WsReader::open(self.options.clone(), self.columns.clone())?;
+    fn open(
+        &self,
+        _cursor: Option<&str>,
+        context: &Context,
+    ) -> anyhow::Result<Box<dyn SourceReader>> {
+        let reader = WsReader::open(self.options.clone(), self.columns.clone(), context)?;
         Ok(Box::new(reader))
     }
 }

@@ -17,6 +17,8 @@ use super::executor;
 use super::frames::{Frames, Received};
 use super::inbox::{Item, Receiver, inbox};
 use super::options::{Start, WsOptions};
+use super::replay::Played;
+use super::tape::Taping;
 use super::tls::client_config;
 use crate::batch::{Column, Decoded};
 use crate::connector::{Context, Delivery, Event, ReadEnd, SourceReader};
@@ -32,7 +34,7 @@ const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
 const GROUP_BATCHES_MAX: usize = 16;
 
 /// Batches are decoded as one body, with its rows beside it in memory.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the end of a source waits for the close frames to be sent and answered: a little more than what
 /// a connection gives its server.
@@ -43,7 +45,7 @@ const FINISH_SLICE: Duration = Duration::from_millis(10);
 
 /// An open ws source.
 pub(super) struct WsReader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     decoder: Decoder,
     inbox: Receiver,
     /// By URL. A connection ends when its sender is dropped.
@@ -51,11 +53,13 @@ pub(super) struct WsReader {
     /// Every connection holds a clone of the sender, so that the end of all of them can be waited for.
     running: (channel::Sender<Infallible>, channel::Receiver<Infallible>),
     next_refresh: Option<Instant>,
+    /// What is known of the connections of a record that is played.
+    pub(super) played: Played,
     query_failures: u32,
     /// The faults of the query's rows that are told already.
     told: HashSet<String>,
     /// Messages of the next batch.
-    batch: Frames,
+    pub(super) batch: Frames,
     /// Messages after those.
     more: Frames,
     /// Decoded and not yet committed: an error of `emit` loses nothing if the reader is read again.
@@ -63,11 +67,15 @@ pub(super) struct WsReader {
 }
 
 impl WsReader {
-    /// Opens the source; without a query its connection is started at once.
+    /// Opens the source; without a query its connection is started at once, unless a record is played.
     ///
     /// # Errors
     /// There are no certificate authorities for `wss://`, or no thread.
-    pub fn open(options: WsOptions, columns: Vec<Column>) -> anyhow::Result<Self> {
+    pub fn open(
+        options: WsOptions,
+        columns: Vec<Column>,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
         let encrypted = options.url.expose().trim_start().starts_with("wss:");
         let tls = if encrypted {
             Some(client_config(&options.authorities)?)
@@ -78,18 +86,22 @@ impl WsReader {
         let rows = options.rows.clone();
         let decoder = Decoder::new(columns, rows.filter, rows.timestamp_unit);
         let (sender, receiver) = inbox();
+        let taping =
+            (context.recorder()).map(|recorder| Taping::new(recorder, context.entity(), &options));
         let mut reader = Self {
             shared: Arc::new(Shared {
                 options,
                 dialer,
                 inbox: sender,
                 count: AtomicUsize::new(1),
+                tape: taping,
             }),
             decoder,
             inbox: receiver,
             connections: HashMap::new(),
             running: channel::bounded(1),
             next_refresh: None,
+            played: Played::default(),
             query_failures: 0,
             told: HashSet::new(),
             batch: Frames::default(),
@@ -98,6 +110,7 @@ impl WsReader {
         };
         match reader.shared.options.start {
             Some(_) => reader.next_refresh = Some(Instant::now()),
+            None if context.player().is_some() => {}
             None => reader.connect(Addresses::single(&reader.shared.options))?,
         }
         Ok(reader)
@@ -161,6 +174,9 @@ impl WsReader {
         for (url, address) in addresses.by_url {
             if self.connections.contains_key(&url) {
                 continue;
+            }
+            if let Some(taping) = &self.shared.tape {
+                taping.dial(&address, &self.shared.options);
             }
             let connection = Connection {
                 shared: Arc::clone(&self.shared),
@@ -229,7 +245,7 @@ impl WsReader {
         }
     }
 
-    fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
+    pub(super) fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
         let Some(Received { time, .. }) = self.batch.received() else {
             return Ok(());
         };
@@ -242,7 +258,7 @@ impl WsReader {
         Ok(())
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
@@ -297,6 +313,9 @@ impl SourceReader for WsReader {
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
+        if let Some(player) = context.player() {
+            return self.replay(&Arc::clone(player), context, emit);
+        }
         // A receiver of `stop` lives as long as its connection: it cannot end by itself but by a panic,
         // and a new reader is the way out of that.
         let dead = self.connections.values().any(channel::Sender::is_closed);

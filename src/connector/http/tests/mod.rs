@@ -47,7 +47,7 @@ impl Run {
     fn open(source: &dyn SourceConnector, cursor: Option<&str>) -> Self {
         let (context, events) = testing::context();
         Self {
-            reader: source.open(cursor).unwrap(),
+            reader: source.open(cursor, &context).unwrap(),
             context,
             events,
             delivered: Vec::new(),

@@ -356,7 +356,7 @@ fn a_position_of_another_pagination_is_refused() {
     run.dies_at = Some(1);
     assert!(run.read(0).is_err());
     let linked = source(&server.url, "pagination.type = 'link-header'");
-    let Err(error) = linked.open(run.cursor().as_deref()) else {
+    let Err(error) = linked.open(run.cursor().as_deref(), &run.context) else {
         panic!("it was taken");
     };
     assert!(

@@ -1,0 +1,88 @@
+//! What time it is for SQL: `now()` and its kin.
+//!
+//! DuckDB from its crate has no ICU extension, so `now()` and its kin, which give a time zone's time,
+//! cannot be cast. Macros shadow them with their UTC meaning. In a repeatable run they also shadow the
+//! clock itself: the instant then comes from a table, which whoever drives the run sets.
+
+use chrono::{DateTime, Utc};
+
+use super::Session;
+
+/// Whose clock queries see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    System,
+    /// The instant last given to [`Session::set_clock`].
+    Given,
+}
+
+/// The macros over the clock.
+const MACROS: &[&str] = &[
+    "now() AS get_current_timestamp()::TIMESTAMP",
+    "transaction_timestamp() AS get_current_timestamp()::TIMESTAMP",
+    "current_localtimestamp() AS get_current_timestamp()::TIMESTAMP",
+    "today() AS get_current_timestamp()::TIMESTAMP::DATE",
+    "current_date() AS get_current_timestamp()::TIMESTAMP::DATE",
+    "timezone(zone, instant) AS CASE WHEN lower(zone) IN ('utc', 'gmt', 'z', 'etc/utc') \
+     THEN instant ELSE error('only the time zone UTC is available, not ' || zone) END",
+];
+
+/// Macros that a state keeps from a repeatable run besides [`MACROS`], and what they stand for.
+const GIVEN_MACROS: &[&str] = &[
+    "get_current_timestamp() AS (SELECT instant FROM omlsp.clock)",
+    "get_current_time() AS (SELECT instant::TIMESTAMP::TIME FROM omlsp.clock)",
+    "current_localtime() AS (SELECT instant::TIMESTAMP::TIME FROM omlsp.clock)",
+];
+
+/// Makes the macros, before the database is sealed.
+///
+/// # Errors
+/// DuckDB's own.
+pub(super) fn prepare(session: &Session, time: Time) -> anyhow::Result<()> {
+    let mut sql = String::new();
+    match time {
+        Time::Given => {
+            sql.push_str(
+                "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
+                 CREATE TABLE IF NOT EXISTS omlsp.clock (instant TIMESTAMPTZ);\n\
+                 INSERT INTO omlsp.clock SELECT 'epoch'::TIMESTAMPTZ WHERE NOT EXISTS (FROM omlsp.clock);\n",
+            );
+            for definition in GIVEN_MACROS {
+                sql.push_str(&format!("CREATE OR REPLACE MACRO {definition};\n"));
+            }
+        }
+        // A state that a repeatable run has left gets the system's clock again.
+        Time::System if has_clock(session)? => {
+            for definition in GIVEN_MACROS {
+                let name = definition.split('(').next().unwrap_or_default();
+                sql.push_str(&format!("DROP MACRO IF EXISTS {name};\n"));
+            }
+            sql.push_str("DROP TABLE omlsp.clock;\n");
+        }
+        Time::System => {}
+    }
+    for definition in MACROS {
+        sql.push_str(&format!("CREATE MACRO IF NOT EXISTS {definition};\n"));
+    }
+    session.execute_batch(&sql)
+}
+
+fn has_clock(session: &Session) -> anyhow::Result<bool> {
+    let sql =
+        "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'omlsp' AND table_name = 'clock'";
+    Ok(session.number(sql, &[])?.unwrap_or(0) > 0)
+}
+
+impl Session {
+    /// Sets what time it is for the queries of a database opened by [`super::Database::open_repeatable`].
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_clock(&self, instant: DateTime<Utc>) -> anyhow::Result<()> {
+        self.execute(
+            "UPDATE omlsp.clock SET instant = make_timestamp($1::BIGINT)::TIMESTAMPTZ",
+            &[&instant.timestamp_micros()],
+        )?;
+        Ok(())
+    }
+}
