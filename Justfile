@@ -2,6 +2,8 @@
 
 export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", home_directory() / ".cache/omlsp/target")
 
+binary := CARGO_TARGET_DIR / "x86_64-unknown-linux-gnu/release/omlsp"
+
 # List the recipes.
 default:
     @just --list
@@ -38,3 +40,33 @@ bench-views *ARGS:
 # Run a pipeline once, in memory.
 once PATH:
     cargo run --release -- run --once --ephemeral {{PATH}}
+
+# Run a pipeline and watch it on http://127.0.0.1:9090/.
+watch PATH:
+    cargo run --release -- run --ephemeral --listen 9090 {{PATH}}
+
+# Everything that the documentation says, held against the binary.
+docs:
+    cargo test --release --test docs
+
+# The manual of the dialect in `docs/`, made anew of the tests of the dialect.
+manual:
+    BLESS=1 cargo test --release --test docs the_manual
+
+# The pictures of the page in the README, taken anew in a real browser.
+pictures:
+    OMLSP_PICTURES=docs OMLSP_REQUIRE_CHROMIUM=1 cargo test --release --test watch pictures_are_whole
+
+# The completions of all shells and the manual pages, into `dist/`.
+extras: build
+    mkdir -p dist/completions dist/man
+    for shell in bash zsh fish; do {{binary}} completions $shell > dist/completions/omlsp.$shell; done
+    {{binary}} man dist/man
+
+# What a release consists of, in `dist/`: the static binary, its checksum, completions and manual pages.
+release: extras
+    ! ldd {{binary}} 2>/dev/null | grep -q '=>'
+    cp {{binary}} dist/omlsp-x86_64-linux
+    strip dist/omlsp-x86_64-linux
+    dist/omlsp-x86_64-linux --version
+    cd dist && sha256sum omlsp-x86_64-linux > omlsp-x86_64-linux.sha256 && sha256sum -c omlsp-x86_64-linux.sha256

@@ -8,6 +8,8 @@ mod support;
 
 #[path = "kafka/crash.rs"]
 mod crash;
+#[path = "kafka/documented.rs"]
+mod documented;
 #[path = "kafka/include.rs"]
 mod include;
 #[path = "kafka/outage.rs"]

@@ -7,6 +7,7 @@ mod watch {
     mod browser;
     mod driver;
     mod listener;
+    mod picture;
     mod prometheus;
     mod refusals;
     mod setting;

@@ -3,8 +3,10 @@
 //! Data goes to stdout, everything else to stderr.
 
 mod client;
+mod completions;
 mod graph;
 mod load;
+mod man;
 mod output;
 mod progress;
 mod replay;
@@ -25,7 +27,13 @@ use clap::{Parser, Subcommand};
 
 /// A stream processor for HTTP APIs and WebSockets, driven by .sql files.
 #[derive(Parser)]
-#[command(name = "omlsp", version, about, arg_required_else_help = true)]
+#[command(
+    name = "omlsp",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  omlsp validate pipelines/\n  omlsp run pipelines/ --listen 9090\n  omlsp sql 'SELECT * FROM prices LIMIT 10'"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +50,8 @@ enum Command {
     Shell(shell::Arguments),
     Top(top::Arguments),
     Tail(tail::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// What a subcommand came to.
@@ -76,5 +86,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Shell(arguments) => shell::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use crate::server::{self, Pipeline, Server, Service, Vault, http};
 /// drain and commit; a second signal ends at once, and nothing that was committed is lost.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  omlsp run pipelines/\n  omlsp run --once --ephemeral prices.sql | jq .\n  omlsp run --state-dir /var/lib/omlsp --for 1h pipelines/"
+    after_help = "Examples:\n  omlsp run pipelines/\n  omlsp run --once --ephemeral prices.sql | jq .\n  omlsp run --state-dir /var/lib/omlsp --for 1h pipelines/\n  omlsp run --listen 9090 pipelines/    # then open http://127.0.0.1:9090/"
 )]
 pub struct Arguments {
     /// Files, or folders whose .sql files form one pipeline

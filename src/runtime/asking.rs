@@ -18,12 +18,13 @@ use crate::plan::{Feed, LookupPlan, LookupStep};
 /// Asks the lookups of one feed, in order.
 pub struct Asker {
     shared: Arc<Shared>,
-    context: Context,
     steps: Vec<Prepared>,
 }
 
 struct Prepared {
     step: LookupStep,
+    /// Requests and retries are counted as the lookup's, whoever asks.
+    context: Context,
     params_sql: String,
     cache: Option<Cache>,
 }
@@ -35,14 +36,14 @@ struct Question {
 }
 
 impl Asker {
-    pub fn new(shared: &Arc<Shared>, entity: &str, feed: &Feed, stop: &Stop) -> Self {
+    pub fn new(shared: &Arc<Shared>, feed: &Feed, stop: &Stop) -> Self {
         let prepare = |step: &LookupStep| Prepared {
             params_sql: inserted_of(feed, &step.params_sql, 1),
             cache: step.lookup.connector.limits().cache.map(Cache::new),
+            context: shared.context_on_tape(&step.lookup.name, stop),
             step: step.clone(),
         };
         Self {
-            context: shared.context_on_tape(entity, stop),
             shared: Arc::clone(shared),
             steps: feed.lookups.iter().map(prepare).collect(),
         }
@@ -59,7 +60,7 @@ impl Asker {
             let params = session.query(&prepared.params_sql, &borrowed(&ranges))?;
             let of = Asking {
                 shared: &self.shared,
-                context: &self.context,
+                context: &prepared.context,
                 lookup: &prepared.step.lookup,
                 trigger,
             };

@@ -49,7 +49,7 @@ impl Derived {
         let rows = inserted_of(&plan.feed, &plan.feed.query, 3);
         Ok(Self {
             reading: Reading::new(&name, inputs, &session)?,
-            asker: Asker::new(shared, &name, &plan.feed, stop),
+            asker: Asker::new(shared, &plan.feed, stop),
             append_sql: plan.stored.append_sql(&rows, 1, 2),
             shared: Arc::clone(shared),
             session,

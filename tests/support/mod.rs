@@ -13,5 +13,6 @@ pub mod golden;
 pub mod http;
 mod http_wire;
 pub mod registry;
+pub mod snippets;
 pub mod trades;
 pub mod ws;

@@ -1,6 +1,6 @@
 //! A real Chromium, driven through chromedriver: <https://www.w3.org/TR/webdriver2/>.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -149,6 +149,33 @@ impl Browser {
         let command =
             json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
         self.post("goog/cdp/execute", &command);
+    }
+
+    /// Gives the page this many pixels, whatever the window has around it.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+        self.post("goog/cdp/execute", &command);
+    }
+
+    /// Takes a picture of what is in view, as PNG.
+    pub fn picture(&self) -> Vec<u8> {
+        let answer = call(&format!("{}/screenshot", self.url), None);
+        let text = answer.as_str().expect("a picture is a text");
+        let mut decode = Command::new("base64")
+            .arg("-d")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a `base64` command");
+        let mut stdin = decode.stdin.take().expect("it is piped");
+        let text = text.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+        let output = decode.wait_with_output().expect("it was started");
+        drop(writer.join());
+        assert!(output.status.success(), "it is base64");
+        output.stdout
     }
 
     /// Returns what went wrong in the page, such as an exception or a blocked resource.

@@ -1,11 +1,13 @@
 //! A real Prometheus from Debian: its checker and its scraper.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::listener::PIPELINE;
 use super::setting::{Listening, installed};
 use crate::support::binary::{Project, wait_until};
+use crate::support::snippets;
 
 /// Ends with the value.
 struct Scraper(Child);
@@ -28,6 +30,30 @@ fn value(address: &str, expression: &str) -> Option<String> {
         .ok()?;
     let answer: serde_json::Value = serde_json::from_str(&text).ok()?;
     Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
+}
+
+/// What `docs/operating.md` says of Prometheus: its configuration, and the metrics to alert on.
+fn check_documented(project: &Project, programs: &Path, metrics: &str) {
+    for snippet in snippets::of("yaml") {
+        let path = project.file("documented.yml", &snippet.text);
+        let mut check = Command::new(programs.join("promtool"));
+        let output = check.args(["check", "config"]).arg(path).output();
+        let output = output.expect("promtool is installed");
+        assert!(output.status.success(), "{}: {output:?}", snippet.place);
+    }
+    let prose = snippets::read().1;
+    let mut named = 0;
+    for span in snippets::spans(&prose) {
+        let words = span.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        for word in words.filter(|word| word.starts_with("omlsp_") && *word != "omlsp_errors") {
+            assert!(
+                metrics.contains(&format!("# HELP {word} ")),
+                "no metric `{word}`"
+            );
+            named += 1;
+        }
+    }
+    assert!(named >= 4, "{named}");
 }
 
 #[test]
@@ -57,6 +83,8 @@ fn promtool_finds_no_fault_and_prometheus_scrapes() {
     let output = check.wait_with_output().expect("it was started");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+
+    check_documented(&project, &programs, &text);
 
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let own = free.local_addr().expect("it is bound").to_string();

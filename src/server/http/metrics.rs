@@ -103,49 +103,7 @@ fn of_entities(statuses: &[(String, Arc<Status>)], service: &Service) -> Vec<Met
         });
         families.push(family((name, help), MetricType::COUNTER, metrics.collect()));
     }
-    let pipeline = service.pipeline();
-    let (mut states, mut successes, mut failing) = (Vec::new(), Vec::new(), Vec::new());
-    for (entity, status) in statuses {
-        let last = status.last();
-        let known = pipeline.catalog.get(entity);
-        let kind = known.map_or("relation", |known| kind_word(known.kind()));
-        let labels = [
-            ("entity", entity.as_str()),
-            ("kind", kind),
-            ("state", last.state.word()),
-        ];
-        states.push(gauge(&labels, 1.0));
-        let streak = u64::from(last.streak > 0);
-        failing.push(gauge(&labels[..1], float(streak)));
-        if let Some(time) = last.success {
-            let seconds = float(u64::try_from(time.timestamp_millis()).unwrap_or(0)) / 1000.0;
-            successes.push(gauge(&labels[..1], seconds));
-        }
-    }
-    families.push(family(
-        (
-            "omlsp_entity_info",
-            "Kind and state of an entity; always 1.",
-        ),
-        MetricType::GAUGE,
-        states,
-    ));
-    families.push(family(
-        (
-            "omlsp_entity_failing",
-            "Whether the last piece of work of an entity failed: 1, else 0.",
-        ),
-        MetricType::GAUGE,
-        failing,
-    ));
-    families.push(family(
-        (
-            "omlsp_last_success_timestamp_seconds",
-            "When an entity last did a piece of work without a failure.",
-        ),
-        MetricType::GAUGE,
-        successes,
-    ));
+    families.extend(of_states(statuses, service));
     families.push(durations(
         (
             "omlsp_work_duration_seconds",
@@ -163,6 +121,60 @@ fn of_entities(statuses: &[(String, Arc<Status>)], service: &Service) -> Vec<Met
         |status| status.latency.metric(),
     ));
     families
+}
+
+fn of_states(statuses: &[(String, Arc<Status>)], service: &Service) -> Vec<MetricFamily> {
+    let pipeline = service.pipeline();
+    let (mut states, mut successes, mut failing) = (Vec::new(), Vec::new(), Vec::new());
+    for (entity, status) in statuses {
+        let last = status.last();
+        let known = pipeline.catalog.get(entity);
+        let kind = known.map_or("relation", |known| kind_word(known.kind()));
+        // A lookup has no work of its own that could start or end.
+        let state = if kind == "lookup" {
+            "ready"
+        } else {
+            last.state.word()
+        };
+        let labels = [
+            ("entity", entity.as_str()),
+            ("kind", kind),
+            ("state", state),
+        ];
+        states.push(gauge(&labels, 1.0));
+        let streak = u64::from(last.streak > 0);
+        failing.push(gauge(&labels[..1], float(streak)));
+        if let Some(time) = last.success {
+            let seconds = float(u64::try_from(time.timestamp_millis()).unwrap_or(0)) / 1000.0;
+            successes.push(gauge(&labels[..1], seconds));
+        }
+    }
+    vec![
+        family(
+            (
+                "omlsp_entity_info",
+                "Kind and state of an entity; always 1.",
+            ),
+            MetricType::GAUGE,
+            states,
+        ),
+        family(
+            (
+                "omlsp_entity_failing",
+                "Whether the last piece of work of an entity failed: 1, else 0.",
+            ),
+            MetricType::GAUGE,
+            failing,
+        ),
+        family(
+            (
+                "omlsp_last_success_timestamp_seconds",
+                "When an entity last did a piece of work without a failure.",
+            ),
+            MetricType::GAUGE,
+            successes,
+        ),
+    ]
 }
 
 fn durations(

@@ -1,5 +1,6 @@
 //! Which path is what, and the answers as HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,21 +151,20 @@ impl Router {
     fn ready(&self) -> Response<Full<Bytes>> {
         let runtime = self.service.runtime.as_ref();
         let stopping = runtime.is_none_or(|runtime| runtime.is_stopping());
-        let mut states = serde_json::Map::new();
-        let mut starting = false;
-        for (_, status) in self.service.shared.board.all() {
-            let state = status.last().state;
-            starting |= state == State::Starting;
-            let count = states.get(state.word()).and_then(serde_json::Value::as_u64);
-            states.insert(state.word().to_owned(), json!(count.unwrap_or(0) + 1));
+        let status = self.service.status(&self.service.pipeline());
+        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+        let entities = status["entities"].as_array().into_iter().flatten();
+        for state in entities.filter_map(|entity| entity["state"].as_str()) {
+            *states.entry(state).or_default() += 1;
         }
+        let starting = states.contains_key(State::Starting.word());
         let ready = !stopping && !starting;
-        let status = match ready {
+        let code = match ready {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         let body = json!({"ready": ready, "stopping": stopping, "entities": states});
-        respond(status, JSON, format!("{body}\n"))
+        respond(code, JSON, format!("{body}\n"))
     }
 
     async fn sql(&self, head: &Parts, body: Incoming) -> Answer {

@@ -1,7 +1,7 @@
 -- Certificates.
 --
--- The system's certificate authorities are trusted; `tls.ca` names a PEM file with those to trust
--- instead, such as a company's own. The path counts from the working directory.
+-- The system's certificate authorities are trusted, and besides them those of the PEM file that `tls.ca` names,
+-- such as a company's own. The path counts from the working directory.
 
 CREATE SOURCE tls_http (a BIGINT)
 WITH (connector = 'http', url = 'https://api.example.com/rows', interval = '1m', tls.ca = 'tests/dialect/accept/ca.pem');

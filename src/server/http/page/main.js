@@ -62,7 +62,7 @@ async function look() {
 function take(status) {
   let total = 0, failing = 0, problems = 0;
   for (const entity of status.entities) {
-    const count = entity.kind === "lookup" ? entity.requests : entity.kind === "sink" ? entity.rows_in : entity.rows_out;
+    const count = entity.kind === "lookup" ? entity.requests : entity.rows_out;
     const before = page.previous.get(entity.name);
     const elapsed = before ? (status.time_ms - before.time) / 1000 : 0;
     const now = elapsed > 0 ? Math.max(0, count - before.count) / elapsed : 0;

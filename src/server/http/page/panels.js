@@ -97,10 +97,12 @@ class Details {
       element("div", { className: "fault" }, element("time", {}, time), " ", element("span", { className: "stage" }, stage),
         element("p", {}, message), payload ? element("p", { className: "mono" }, payload.slice(0, 500)) : null));
     const scrolled = this.place.scrollTop;
+    const rows = [element("h3", {}, "Latest rows"), latest];
+    const wrong = [element("h3", {}, "Errors"), ...(errors.length > 0 ? errors : [quiet("none")])];
     this.rest.replaceChildren(
       ...[links("Reads", this.node.reads), links("Read by", this.node.readers)].filter(Boolean),
-      element("h3", {}, "Errors"), ...(errors.length > 0 ? errors : [quiet("none")]),
-      element("h3", {}, "Latest rows"), latest,
+      // What is wrong comes first.
+      ...(errors.length > 0 ? [...wrong, ...rows] : [...rows, ...wrong]),
       element("h3", {}, "Definition"), element("pre", {}, entity.definition ?? ""), quiet(`from ${entity.origin}`));
     this.place.scrollTop = scrolled;
   }
