@@ -5,6 +5,7 @@
 
 mod clock;
 mod fault;
+pub mod functions;
 mod session;
 pub mod shape;
 pub mod syntax;

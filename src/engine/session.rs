@@ -1,6 +1,5 @@
 //! A session: one connection with its own transactions, and the only calls that run SQL.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use duckdb::vtab::arrow::{ArrowBatchRegistration, ArrowVTab};
@@ -174,64 +173,6 @@ impl Session {
         }
     }
 
-    /// Returns the names, in lower case, of all aggregate functions and of the macros that call one.
-    ///
-    /// # Errors
-    /// As [`Session::execute_batch`].
-    pub fn aggregate_names(&self) -> anyhow::Result<HashSet<String>> {
-        let rows = self.texts(
-            "SELECT DISTINCT lower(function_name), CASE function_type WHEN 'macro' THEN lower(macro_definition) END \
-             FROM duckdb_functions() WHERE function_type IN ('aggregate', 'macro')",
-            &[],
-        )?;
-        let (mut names, mut macros) = (HashSet::new(), Vec::new());
-        for row in rows {
-            match row.as_slice() {
-                [Some(name), None] => {
-                    names.insert(name.clone());
-                }
-                [Some(name), Some(definition)] => macros.push((name.clone(), definition.clone())),
-                _ => {}
-            }
-        }
-        loop {
-            let known = names.len();
-            for (name, definition) in &macros {
-                if calls_any(definition, &names) {
-                    names.insert(name.clone());
-                }
-            }
-            if names.len() == known {
-                return Ok(names);
-            }
-        }
-    }
-
-    /// Returns the names, in lower case, of all functions and macros that may give another value when they
-    /// are called again with the same arguments.
-    ///
-    /// # Errors
-    /// As [`Session::execute_batch`].
-    pub fn volatile_names(&self) -> anyhow::Result<HashSet<String>> {
-        let rows = self.texts(
-            "SELECT DISTINCT lower(function_name) FROM duckdb_functions() \
-             WHERE stability <> 'CONSISTENT' OR macro_definition LIKE '%current_%' \
-             OR macro_definition LIKE '%get_current%' \
-             OR macro_definition LIKE '%omlsp.clock%' OR macro_definition LIKE '%random%'",
-            &[],
-        )?;
-        let names = rows.into_iter().filter_map(|mut row| row.pop().flatten());
-        // Words that are functions although they look like columns.
-        let words = [
-            "current_date",
-            "current_time",
-            "current_timestamp",
-            "localtime",
-            "localtimestamp",
-        ];
-        Ok(names.chain(words.map(str::to_owned)).collect())
-    }
-
     /// Returns name and type, in DuckDB's words, of each column a query gives.
     ///
     /// # Errors
@@ -282,17 +223,6 @@ impl Session {
         let stream = statement.stream_arrow([]).map_err(fault)?;
         Ok(stream.get_schema())
     }
-}
-
-/// Says whether an expression, in lower case, has a call of one of these functions in it.
-fn calls_any(expression: &str, names: &HashSet<String>) -> bool {
-    let heads = expression.split('(');
-    heads
-        .map(|head| {
-            let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_');
-            &head[start.map_or(0, |at| at + 1)..]
-        })
-        .any(|name| names.contains(name))
 }
 
 fn fault(error: duckdb::Error) -> SqlFault {

@@ -14,8 +14,6 @@ use crate::sql::{SqlText, quote_ident};
 /// An in-memory database with one empty relation per bound entity.
 pub struct Binder {
     session: Session,
-    aggregates: HashSet<String>,
-    volatile: HashSet<String>,
     // Keeps the database open; the session is one of its connections.
     _database: Database,
 }
@@ -30,28 +28,14 @@ impl Binder {
             "CREATE TABLE main.omlsp_errors (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
              message VARCHAR, payload VARCHAR)",
         )?;
-        let aggregates = session.aggregate_names()?;
-        let volatile = session.volatile_names()?;
         Ok(Self {
             session,
-            aggregates,
-            volatile,
             _database: database,
         })
     }
 
     pub fn session(&self) -> &Session {
         &self.session
-    }
-
-    /// Returns the names of aggregate functions, in lower case.
-    pub fn aggregates(&self) -> &HashSet<String> {
-        &self.aggregates
-    }
-
-    /// Says whether a function, in lower case, may give another value when it is called again.
-    pub fn is_volatile(&self, function: &str) -> bool {
-        self.volatile.contains(function)
     }
 
     /// Parses queries, all at once; a fault has its place in the user's text.

@@ -9,7 +9,7 @@ use crate::batch::Column;
 use crate::batch::datatypes::DataType;
 use crate::diagnostic::Diagnostic;
 use crate::engine::syntax::place_of;
-use crate::engine::{SqlFault, TRIGGER};
+use crate::engine::{SqlFault, TRIGGER, functions};
 use crate::sql::{self, SqlText, TokenKind, quote_ident};
 
 /// The Arrow types of DuckDB types, asked for once each.
@@ -318,7 +318,7 @@ fn bind_expression(
         .map_err(fault)?;
     let tree = parsed.tree.unwrap_or_default();
     let selected = &tree["select_list"];
-    refuse_non_scalar(selected, binder).map_err(|(words, place)| {
+    refuse_non_scalar(selected).map_err(|(words, place)| {
         let place =
             place.and_then(|(start, length)| Some((start.checked_sub(HEAD.len())?, length)));
         let span = place.map_or(expression.span, |(start, length)| {
@@ -338,11 +338,9 @@ fn bind_expression(
 /// What such an expression cannot have, and where it stands in the query that binds it.
 type NotScalar = (String, Option<(usize, usize)>);
 
-fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), NotScalar> {
+fn refuse_non_scalar(value: &Value) -> Result<(), NotScalar> {
     match value {
-        Value::Array(items) => items
-            .iter()
-            .try_for_each(|item| refuse_non_scalar(item, binder)),
+        Value::Array(items) => items.iter().try_for_each(refuse_non_scalar),
         Value::Object(object) => {
             match value["class"].as_str() {
                 Some("WINDOW") => return Err(("a window function".to_owned(), place_of(value))),
@@ -350,15 +348,13 @@ fn refuse_non_scalar(value: &Value, binder: &Binder) -> Result<(), NotScalar> {
                 Some("STAR") => return Err(("`*`".to_owned(), place_of(value))),
                 Some("FUNCTION") => {
                     let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
-                    if binder.aggregates().contains(&name) && value["is_operator"] != true {
+                    if functions::aggregates().contains(&name) && value["is_operator"] != true {
                         return Err((format!("the aggregate `{name}`"), place_of(value)));
                     }
                 }
                 _ => {}
             }
-            object
-                .values()
-                .try_for_each(|child| refuse_non_scalar(child, binder))
+            object.values().try_for_each(refuse_non_scalar)
         }
         _ => Ok(()),
     }

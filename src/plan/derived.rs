@@ -14,7 +14,7 @@ use super::lookup;
 use super::maintain::{self, Views, calls_volatile, inline};
 use super::node::{DerivedPlan, Maintenance, Work};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::{Layout, Stored, shape};
+use crate::engine::{Layout, Stored, functions, shape};
 use crate::sql::{Ident, SqlText, quote_ident};
 
 impl Builder<'_> {
@@ -214,7 +214,7 @@ impl Builder<'_> {
         };
         if info.linear.is_ok() {
             // What went cannot be found again by a value that has changed since.
-            let volatile = calls_volatile(&tree, &|name| self.binder.is_volatile(name));
+            let volatile = calls_volatile(&tree, &|name| functions::is_volatile(name));
             return match volatile.filter(|_| reads_changing(info)) {
                 Some(name) => Maintenance::Recompute {
                     reason: format!("it calls `{name}`, whose value changes"),
@@ -248,7 +248,7 @@ impl Builder<'_> {
         let Some(tree) = tree else {
             return Err("it is not a plain SELECT".to_owned());
         };
-        shape::linear(tree, self.binder.aggregates(), &|name| match self
+        shape::linear(tree, functions::aggregates(), &|name| match self
             .known
             .get(&name.to_lowercase())
         {

@@ -8,7 +8,7 @@ use super::closing::{back, least};
 use super::marks::{self, From, Mark, Reach, list};
 use super::node::Horizon;
 use super::times::Analysis;
-use crate::engine::{Layout, shape};
+use crate::engine::{Layout, functions, shape};
 use crate::sql::Ident;
 
 impl Builder<'_> {
@@ -80,7 +80,7 @@ impl Builder<'_> {
             }
             _ => false,
         };
-        shape::linear(tree, self.binder.aggregates(), &reads).is_ok()
+        shape::linear(tree, functions::aggregates(), &reads).is_ok()
     }
 }
 

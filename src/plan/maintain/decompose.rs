@@ -11,6 +11,7 @@ use super::tree::{
     any, base_table, column, column_path, has_window, list, named, number, same_expression, select,
     unnamed,
 };
+use crate::engine::functions;
 use crate::engine::shape::Reason;
 use crate::plan::bind::Binder;
 use crate::sql::quote_ident;
@@ -132,7 +133,7 @@ impl<'a> Decomposer<'a> {
         let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
         value["class"] == "FUNCTION"
             && value["is_operator"] != true
-            && self.binder.aggregates().contains(&name)
+            && functions::aggregates().contains(&name)
     }
 
     pub fn text(&self, tree: &Value) -> Result<String, Reason> {

@@ -27,8 +27,8 @@ use serde_json::Value;
 
 use super::bind::Binder;
 use super::feed::Feed;
-use crate::engine::Layout;
 use crate::engine::shape::Reason;
+use crate::engine::{Layout, functions};
 
 /// Takes a query apart; `tree` has its views and CTEs inlined, and `columns` are what it gives.
 ///
@@ -40,7 +40,7 @@ pub fn program(
     feed: &Feed,
     (tree, columns): (&Value, &[(String, String)]),
 ) -> Result<Program, Reason> {
-    if let Some(name) = calls_volatile(tree, &|name| binder.is_volatile(name)) {
+    if let Some(name) = calls_volatile(tree, &|name| functions::is_volatile(name)) {
         return Err(format!("it calls `{name}`, whose value changes"));
     }
     let inputs = (feed.inputs.iter()).map(|input| {
