@@ -64,7 +64,8 @@ pub(super) fn prepare(session: &Session, time: Time) -> anyhow::Result<()> {
     for definition in MACROS {
         sql.push_str(&format!("CREATE MACRO IF NOT EXISTS {definition};\n"));
     }
-    session.execute_batch(&sql)
+    // One commit, not one for each of them.
+    session.transaction(|session| session.execute_batch(&sql))
 }
 
 fn has_clock(session: &Session) -> anyhow::Result<bool> {
