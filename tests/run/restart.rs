@@ -206,12 +206,21 @@ fn a_source_is_kept_for_a_reader_that_is_behind() {
         CREATE SINK h FROM s WITH (connector = 'http', url = '${URL}/hook', retry.max_attempts = 1);";
     let setting = Setting::scripted(sql, vec![ids([1]), ids([2]), ids([3])]);
     setting.server.script("/hook", vec![Reply::status(503)]);
-    for _ in 0..2 {
+    for polled in ["1", "2"] {
         let mut running = setting.run(["--drain-timeout", "100ms"]).spawn();
         let asked = setting.server.count_of("/hook");
         running.wait_until(
             |_| setting.server.count_of("/hook") > asked,
             "the sink was tried",
+        );
+        // The sink may have been tried with the row of the run before: the stop must not come amid the poll.
+        running.wait_until(
+            |_| {
+                let query = ["sql", "SELECT id FROM s", "--format", "csv"];
+                let latest = setting.project.omlsp(query).run();
+                latest.stdout.lines().last() == Some(polled)
+            },
+            "the poll is committed",
         );
         running.interrupt();
         running.wait().expect_code(0);
