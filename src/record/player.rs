@@ -9,13 +9,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use super::nearest::{self, Key};
-use super::scrub::Scrub;
+use super::scrub::SharedScrub;
 use super::{Content, Event, Exchange, FILE, FORMAT, Line, VirtualClock};
 use crate::secret::Secret;
 
@@ -32,7 +32,7 @@ pub struct Player {
     cursors: HashMap<String, String>,
     /// The entities that the end of the run interrupted.
     stopped: HashSet<String>,
-    scrub: RwLock<Scrub>,
+    scrub: SharedScrub,
     left: Mutex<Left>,
 }
 
@@ -171,19 +171,12 @@ impl Player {
 
     /// Takes these out of requests before they are compared.
     pub fn hide<'s>(&self, secrets: impl IntoIterator<Item = &'s Secret>) {
-        let mut scrub = self
-            .scrub
-            .write()
-            .expect("no panic happens under this lock");
-        for secret in secrets {
-            scrub.hide(secret);
-        }
+        self.scrub.hide(secrets);
     }
 
     /// Returns a text as the recorder would have written it.
     pub fn text(&self, text: &str) -> String {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
-        scrub.text(text)
+        self.scrub.read().text(text)
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {
@@ -238,7 +231,7 @@ impl Player {
     }
 
     fn key(&self, asked: &Asked<'_>) -> Key {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
+        let scrub = self.scrub.read();
         Key {
             entity: key_of(asked.entity),
             method: asked.method.to_owned(),
@@ -249,8 +242,7 @@ impl Player {
 
     /// Returns a URL as the recorder would have written it.
     pub fn url(&self, url: &str) -> String {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
-        scrub.url(url)
+        self.scrub.read().url(url)
     }
 
     /// Says whether the recorded run wanted this WebSocket connection, its texts as recorded; if not,
@@ -451,7 +443,7 @@ impl Reading {
             sources: self.sources,
             cursors: self.cursors,
             stopped: self.stopped,
-            scrub: RwLock::default(),
+            scrub: SharedScrub::default(),
             left: Mutex::new(self.left),
         })
     }

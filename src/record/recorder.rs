@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, RwLock};
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
-use super::scrub::{MASK, Scrub};
+use super::scrub::{MASK, Scrub, SharedScrub};
 use super::{Content, Event, FORMAT, Line};
 use crate::secret::Secret;
 
@@ -39,7 +39,7 @@ const RECEIVED_CREDENTIALS: &[&str] = &["authorization", "cookie"];
 pub struct Recorder {
     path: PathBuf,
     file: Mutex<File>,
-    scrub: RwLock<Scrub>,
+    scrub: SharedScrub,
     /// Why the record is not whole.
     trouble: Mutex<Option<String>>,
 }
@@ -65,7 +65,7 @@ impl Recorder {
         Ok(Self {
             path,
             file: Mutex::new(file),
-            scrub: RwLock::default(),
+            scrub: SharedScrub::default(),
             trouble: Mutex::default(),
         })
     }
@@ -83,31 +83,22 @@ impl Recorder {
 
     /// Takes these out of everything that is written from now on.
     pub fn hide<'s>(&self, secrets: impl IntoIterator<Item = &'s Secret>) {
-        let mut scrub = self
-            .scrub
-            .write()
-            .expect("no panic happens under this lock");
-        for secret in secrets {
-            scrub.hide(secret);
-        }
+        self.scrub.hide(secrets);
     }
 
     /// Returns a text without secrets.
     pub fn text(&self, text: &str) -> String {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
-        scrub.text(text)
+        self.scrub.read().text(text)
     }
 
     /// Returns a URL without secrets.
     pub fn url(&self, url: &str) -> String {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
-        scrub.url(url)
+        self.scrub.read().url(url)
     }
 
     /// Returns bytes without secrets, in the form in which a line has them.
     pub fn content(&self, bytes: &[u8]) -> Content {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
-        Content::of(&scrub.bytes(bytes))
+        Content::of(&self.scrub.read().bytes(bytes))
     }
 
     /// As [`Recorder::content`], also without secrets that only one exchange has, such as its signature.
@@ -116,7 +107,7 @@ impl Recorder {
     }
 
     fn without(&self, bytes: &[u8], once: &[Secret]) -> Vec<u8> {
-        let scrub = self.scrub.read().expect("no panic happens under this lock");
+        let scrub = self.scrub.read();
         let clean = scrub.bytes(bytes);
         if once.is_empty() {
             return clean;

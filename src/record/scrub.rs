@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::{RwLock, RwLockReadGuard};
 
 use crate::format::write_base64;
 use crate::secret::{Secret, sounds_secret};
@@ -22,6 +23,24 @@ pub struct Scrub {
     known: BTreeSet<String>,
     /// What to look for, the longest first: a secret may hold another one.
     needles: Vec<String>,
+}
+
+/// As [`Scrub`], while other threads add secrets.
+#[derive(Default)]
+pub struct SharedScrub(RwLock<Scrub>);
+
+impl SharedScrub {
+    /// Takes these out of everything from now on.
+    pub fn hide<'s>(&self, secrets: impl IntoIterator<Item = &'s Secret>) {
+        let mut scrub = self.0.write().expect("no panic happens under this lock");
+        for secret in secrets {
+            scrub.hide(secret);
+        }
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, Scrub> {
+        self.0.read().expect("no panic happens under this lock")
+    }
 }
 
 impl Scrub {

@@ -173,17 +173,20 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// A relation, or now and then a join as one.
+    fn source_or_join(&mut self, depth: u8) -> Source {
+        if !self.one_in(3) {
+            return self.source(depth);
+        }
+        let joined = self.join(depth + 1);
+        Source {
+            sql: format!("({})", joined.sql),
+            ..joined
+        }
+    }
+
     fn aggregate(&mut self, depth: u8) -> Source {
-        let source = if self.one_in(3) {
-            let joined = self.join(depth + 1);
-            Source {
-                sql: format!("({})", joined.sql),
-                columns: joined.columns,
-                joins: joined.joins,
-            }
-        } else {
-            self.source(depth)
-        };
+        let source = self.source_or_join(depth);
         let mut items = Vec::new();
         let mut columns = Vec::new();
         let mut keys = Vec::new();
@@ -565,16 +568,7 @@ impl<'a> Maker<'a> {
     fn union_of_more(&mut self, depth: u8) -> Source {
         let (mut branches, mut joins) = (Vec::new(), 0);
         for _ in 0..3 {
-            let branch = if self.one_in(3) {
-                let joined = self.join(depth + 1);
-                Source {
-                    sql: format!("({})", joined.sql),
-                    columns: joined.columns,
-                    joins: joined.joins,
-                }
-            } else {
-                self.source(depth)
-            };
+            let branch = self.source_or_join(depth);
             let Some(column) = self.column(&branch, &[Type::Whole]) else {
                 return self.plain(depth);
             };

@@ -36,34 +36,33 @@ impl Changes<'_> {
              INSERT INTO {state} SELECT * FROM temp.{next}",
             same_keys(stage.key_types.len(), "old", TOUCHED)
         ))?;
-        let difference = |left: &str, right: &str| {
-            format!("SELECT {list} FROM temp.{left} EXCEPT ALL SELECT {list} FROM temp.{right}")
-        };
-        let rows =
-            self.kept_difference(index, (&difference(&next, &old), &difference(&old, &next)))?;
+        let rows = self.kept_difference(index, &list, (&old, &next))?;
         self.add(rows, content);
         Ok(())
     }
 
-    /// Evaluates what came and what went into temporary tables, so that it is not evaluated again by every
-    /// reader.
+    /// Evaluates what came and what went between two temporary tables into others, so that it is not
+    /// evaluated again by every reader.
     pub(super) fn kept_difference(
         &self,
         index: usize,
-        (plus, minus): (&str, &str),
+        list: &str,
+        (old, next): (&str, &str),
     ) -> anyhow::Result<Rows> {
-        let side = |name: &str, query: &str| -> anyhow::Result<Option<String>> {
+        let side = |name: &str, (left, right): (&str, &str)| -> anyhow::Result<Option<String>> {
             let table = format!("_{name}{index}");
-            self.session
-                .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE {table} AS {query}"))?;
+            self.session.execute_batch(&format!(
+                "CREATE OR REPLACE TEMP TABLE {table} AS \
+                 SELECT {list} FROM temp.{left} EXCEPT ALL SELECT {list} FROM temp.{right}"
+            ))?;
             let count = self
                 .session
                 .number(&format!("SELECT count(*) FROM temp.{table}"), &[])?;
             Ok((count.unwrap_or(0) > 0).then(|| format!("SELECT * FROM temp.{table}")))
         };
         Ok(Rows {
-            plus: side("plus", plus)?,
-            minus: side("minus", minus)?,
+            plus: side("plus", (next, old))?,
+            minus: side("minus", (old, next))?,
         })
     }
 }

@@ -32,11 +32,7 @@ impl Changes<'_> {
         self.refill((state, &all), stage, &changed)?;
         self.session
             .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE {next} AS {content}"))?;
-        let difference = |left: &str, right: &str| {
-            format!("SELECT {list} FROM temp.{left} EXCEPT ALL SELECT {list} FROM temp.{right}")
-        };
-        let rows =
-            self.kept_difference(index, (&difference(&next, &old), &difference(&old, &next)))?;
+        let rows = self.kept_difference(index, &list, (&old, &next))?;
         self.add(rows, content);
         Ok(())
     }
