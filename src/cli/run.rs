@@ -10,13 +10,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::progress::Progress;
-use super::state_dir::{self, StateDir};
+use super::state_dir::{self, NewState, StateDir};
 use super::{Outcome, load, replay, restart};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
 use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
-use crate::plan::check;
+use crate::plan::{Binder, check_with};
 use crate::record::Recorder;
 use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
@@ -140,37 +140,45 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Diagnostic::new(command.span, "a pipeline file only defines entities")
             .help("run this statement with `omlsp sql`")
     }));
-    // What statements created belongs to the pipeline too. A directory that is not there is not made before
-    // everything is known to be valid.
-    let kept = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
-    let mut opened = kept.then(|| Opened::open(arguments)).transpose()?;
-    if let Some(opened) = &opened {
+    let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
+    // Most of the start is two databases that open, so both do at once.
+    let (opened, binder) = std::thread::scope(|scope| {
+        let binder = scope.spawn(Binder::new);
+        let opened = Opened::open(arguments);
+        (opened, binder.join().expect("the binder does not panic"))
+    });
+    // Faults of the pipeline come before those of a directory that nothing has been kept in.
+    let opened = if had_state { Ok(opened?) } else { opened };
+    // What statements created belongs to the pipeline too.
+    if let Ok(opened) = &opened
+        && opened.new.is_none()
+    {
         let vault = opened.vault(&environment);
         let session = opened.database.session()?;
         server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
     }
-    let checked = check(&catalog, &environment, faults)?;
+    let checked = check_with(&binder?, &catalog, &environment, faults)?;
     let Some(plan) = checked.plan else {
         load::print_faults(&sources, &checked.faults);
         return Ok(Outcome::Failed);
     };
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
-    let opened = match opened.take() {
-        Some(opened) => opened,
-        None => Opened::open(arguments)?,
-    };
+    let mut opened = opened?;
     let session = opened.database.session()?;
     let steps = state::compare(&session, &plan, arguments.replace)?;
     if arguments.plan {
         print!("{}", steps.render());
         return Ok(Outcome::Done);
     }
+    if let Some(new) = opened.new.take() {
+        new.keep();
+    }
     state::apply(&session, &plan, &steps)?;
     let pipeline = Pipeline::new(sources, catalog, &session)?;
     drop(session);
     let vault = opened.vault(&environment);
-    let Opened { dir, database } = opened;
+    let Opened { dir, database, .. } = opened;
     let shared = replay::recorded(database, &plan, recorder.as_ref())?;
     let options = RunOptions {
         once: arguments.once,
@@ -244,21 +252,26 @@ fn serve(
     Ok((server, listener))
 }
 
-/// A state that is ours: in its directory, or in memory.
+/// A state that is ours: in its directory, or in memory. Closed in the order of the fields.
 struct Opened {
-    dir: Option<StateDir>,
     database: Database,
+    /// In a directory without a state before; nothing stays of it unless it is kept.
+    new: Option<NewState>,
+    dir: Option<StateDir>,
 }
 
 impl Opened {
     fn open(arguments: &Arguments) -> anyhow::Result<Self> {
-        let dir = match arguments.ephemeral {
-            true => None,
-            false => Some(StateDir::own(&arguments.state)?),
+        let (dir, new) = match arguments.ephemeral {
+            true => (None, None),
+            false => {
+                let (dir, new) = StateDir::own_or_begin(&arguments.state)?;
+                (Some(dir), new)
+            }
         };
         let path = dir.as_ref().map(StateDir::database);
         let database = open(path.as_deref(), arguments.memory_limit)?;
-        Ok(Self { dir, database })
+        Ok(Self { database, new, dir })
     }
 
     fn vault(&self, environment: &Environment) -> Vault {

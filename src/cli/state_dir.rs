@@ -9,6 +9,9 @@ use anyhow::Context as _;
 /// The directory used when none is named.
 const DEFAULT: &str = ".omlsp";
 
+/// The file in it that its owner locks.
+const OWNER: &str = "owner";
+
 /// The database in it.
 const DATABASE: &str = "state.duckdb";
 
@@ -60,6 +63,24 @@ impl StateDir {
         );
     }
 
+    /// As [`StateDir::own`], and says what is new if there was no state in it.
+    ///
+    /// # Errors
+    /// As [`StateDir::own`].
+    pub fn own_or_begin(arguments: &Arguments) -> anyhow::Result<(Self, Option<NewState>)> {
+        let path = arguments.path();
+        let missing =
+            (path.ancestors()).take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let directories: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        let owned = Self::own(arguments)?;
+        let new = (!has_state(&path)).then(|| NewState {
+            database: owned.database(),
+            directories,
+            kept: false,
+        });
+        Ok((owned, new))
+    }
+
     /// As [`StateDir::own`]; `None` if another process owns it.
     ///
     /// # Errors
@@ -72,7 +93,7 @@ impl StateDir {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path.join("owner"))
+            .open(path.join(OWNER))
             .with_context(|| format!("cannot write to the state directory `{}`", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -101,6 +122,51 @@ impl StateDir {
     }
 }
 
+/// A state that is being made in an owned directory: dropped without [`NewState::keep`] it is removed again, with
+/// the directories that were made for it.
+pub struct NewState {
+    database: PathBuf,
+    /// The innermost first.
+    directories: Vec<PathBuf>,
+    kept: bool,
+}
+
+impl NewState {
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for NewState {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let beside = |suffix: &str| {
+            let mut path = self.database.clone().into_os_string();
+            path.push(suffix);
+            PathBuf::from(path)
+        };
+        let files = [
+            self.database.clone(),
+            beside(".wal"),
+            self.database.with_file_name(OWNER),
+        ];
+        let removed = files
+            .iter()
+            .try_for_each(|file| match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            });
+        // A directory in which something else is by now stays.
+        let removed =
+            removed.and_then(|()| self.directories.iter().try_for_each(std::fs::remove_dir));
+        if let Err(error) = removed {
+            tracing::debug!(%error, "what was begun of a state stays");
+        }
+    }
+}
+
 /// Says whether a directory holds a state.
 pub fn has_state(path: &Path) -> bool {
     path.join(DATABASE).is_file()
@@ -109,7 +175,7 @@ pub fn has_state(path: &Path) -> bool {
 /// Returns the process id that the owner of a directory wrote down.
 pub fn owner(path: &Path) -> Option<u32> {
     let mut text = String::new();
-    File::open(path.join("owner"))
+    File::open(path.join(OWNER))
         .ok()?
         .read_to_string(&mut text)
         .ok()?;

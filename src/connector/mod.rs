@@ -6,6 +6,8 @@
 //!
 //! **A new connector is one file (or folder) and one line in [`CONNECTORS`].**
 
+mod agents;
+mod authorities;
 pub mod capture;
 mod changes;
 mod context;

@@ -34,11 +34,11 @@ const GIVEN_MACROS: &[&str] = &[
     "current_localtime() AS (SELECT instant::TIMESTAMP::TIME FROM omlsp.clock)",
 ];
 
-/// Makes the macros, before the database is sealed.
+/// Makes the macros, before the database is sealed. A `new` one has nothing in it.
 ///
 /// # Errors
 /// DuckDB's own.
-pub(super) fn prepare(session: &Session, time: Time) -> anyhow::Result<()> {
+pub(super) fn prepare(session: &Session, time: Time, new: bool) -> anyhow::Result<()> {
     let mut sql = String::new();
     match time {
         Time::Given => {
@@ -51,27 +51,30 @@ pub(super) fn prepare(session: &Session, time: Time) -> anyhow::Result<()> {
                 sql.push_str(&format!("CREATE OR REPLACE MACRO {definition};\n"));
             }
         }
+        Time::System if new => {}
         // A state that a repeatable run has left gets the system's clock again.
-        Time::System if has_clock(session)? => {
+        Time::System => {
+            // Without its database, the name would be that of the engine's own function.
+            let rows = session.texts("SELECT current_database()", &[])?;
+            let name = rows
+                .into_iter()
+                .flatten()
+                .flatten()
+                .next()
+                .unwrap_or_default();
+            let database = crate::sql::quote_ident(&name);
             for definition in GIVEN_MACROS {
                 let name = definition.split('(').next().unwrap_or_default();
-                sql.push_str(&format!("DROP MACRO IF EXISTS {name};\n"));
+                sql.push_str(&format!("DROP MACRO IF EXISTS {database}.main.{name};\n"));
             }
-            sql.push_str("DROP TABLE omlsp.clock;\n");
+            sql.push_str("DROP TABLE IF EXISTS omlsp.clock;\n");
         }
-        Time::System => {}
     }
     for definition in MACROS {
         sql.push_str(&format!("CREATE MACRO IF NOT EXISTS {definition};\n"));
     }
     // One commit, not one for each of them.
     session.transaction(|session| session.execute_batch(&sql))
-}
-
-fn has_clock(session: &Session) -> anyhow::Result<bool> {
-    let sql =
-        "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'omlsp' AND table_name = 'clock'";
-    Ok(session.number(sql, &[])?.unwrap_or(0) > 0)
 }
 
 impl Session {

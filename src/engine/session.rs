@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duckdb::vtab::arrow::{ArrowBatchRegistration, ArrowVTab};
+use duckdb::vtab::arrow::ArrowBatchRegistration;
 use duckdb::{Connection, InterruptHandle, ToSql};
 
 use super::fault::SqlFault;
@@ -27,16 +27,9 @@ impl Interrupt {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection) -> anyhow::Result<Self> {
-        // Each connection may only register the function once; the catalog it lands in is shared.
-        if connection
-            .prepare("FROM arrow(NULL::UBIGINT)")
-            .is_err_and(|error| error.to_string().contains("does not exist"))
-        {
-            connection.register_table_function::<ArrowVTab>("arrow")?;
-        }
+    pub(super) fn new(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        Ok(Self { connection })
+        Self { connection }
     }
 
     pub fn interrupt_handle(&self) -> Interrupt {

@@ -33,9 +33,12 @@ pub fn ad_hoc(
     environment: &Environment,
     query: &SqlText,
 ) -> anyhow::Result<Result<(Plan, AdHoc), Vec<Diagnostic>>> {
-    let (checked, bound) = check_and(catalog, environment, Vec::new(), |builder| {
-        bind(builder, query)
-    })?;
+    let (checked, bound) = check_and(
+        &Binder::new()?,
+        (catalog, environment),
+        Vec::new(),
+        |builder| bind(builder, query),
+    )?;
     let Checked { plan, faults, .. } = checked;
     Ok(match (plan, bound) {
         (Some(plan), Some(bound)) => Ok((plan, bound)),

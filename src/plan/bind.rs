@@ -22,7 +22,7 @@ impl Binder {
     /// # Errors
     /// DuckDB cannot be opened at all (out of memory).
     pub fn new() -> anyhow::Result<Self> {
-        let database = Database::open(None)?;
+        let database = Database::open_empty()?;
         let session = database.session()?;
         session.execute_batch(
             "CREATE TABLE main.omlsp_errors (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \

@@ -36,17 +36,29 @@ pub fn check(
     environment: &Environment,
     faults: Vec<Diagnostic>,
 ) -> anyhow::Result<Checked> {
-    Ok(check_and(catalog, environment, faults, |_| ())?.0)
+    check_with(&Binder::new()?, catalog, environment, faults)
 }
 
-/// As [`check`], and asks `then` while everything is bound.
-pub(super) fn check_and<T>(
+/// As [`check`], with a binder in which nothing has been bound yet.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with(
+    binder: &Binder,
     catalog: &Catalog,
     environment: &Environment,
+    faults: Vec<Diagnostic>,
+) -> anyhow::Result<Checked> {
+    Ok(check_and(binder, (catalog, environment), faults, |_| ())?.0)
+}
+
+/// As [`check_with`], and asks `then` while everything is bound.
+pub(super) fn check_and<T>(
+    binder: &Binder,
+    (catalog, environment): (&Catalog, &Environment),
     mut faults: Vec<Diagnostic>,
     then: impl FnOnce(&mut Builder<'_>) -> T,
 ) -> anyhow::Result<(Checked, T)> {
-    let binder = Binder::new()?;
     let secrets = resolve_secrets(catalog, environment, &mut faults);
     let settings = Settings {
         environment,
@@ -54,7 +66,7 @@ pub(super) fn check_and<T>(
     };
     let mut builder = Builder {
         catalog,
-        binder: &binder,
+        binder,
         settings,
         types: Types::default(),
         queries: HashMap::new(),

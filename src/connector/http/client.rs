@@ -76,7 +76,7 @@ impl Client {
             options.fault(fault.help("keep one of them"));
         }
         let base = template.base().clone();
-        let mut wire = Wire::new(limits, rate.map(RateLimit::new), retry, (&base, &roots));
+        let mut wire = Wire::new(limits, rate.map(RateLimit::new), retry, (&base, roots));
         let private =
             !auth.is_none() || template.has_private_header() || !mask.param_names().is_empty();
         wire.mask = mask;

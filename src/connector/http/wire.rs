@@ -4,12 +4,11 @@
 //! the last. Called with blocking calls; stops between chunks of a body and between attempts.
 
 use std::io::Read;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ureq::http::{self, HeaderMap, Method, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem};
 use url::Url;
 
 use super::rate_limit::RateLimit;
@@ -17,6 +16,7 @@ use super::request::Request;
 use super::retry::{RetryPolicy, parse_retry_after};
 use super::shown::Mask;
 use super::tape::{self, BodyScrub};
+use crate::connector::agents::{AgentLimits, Agents};
 use crate::connector::context::Stopped;
 use crate::connector::{Context, Event};
 use crate::record::Tape;
@@ -143,7 +143,7 @@ pub(super) struct WireLimits {
 
 /// The connections of one entity, with its limits. Shared by all its threads.
 pub(super) struct Wire {
-    agent: ureq::Agent,
+    agents: Agents,
     limits: WireLimits,
     rate_limit: Option<RateLimit>,
     pub retry: RetryPolicy,
@@ -161,33 +161,21 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// Makes the connections' keeper. `extra_roots` are trusted besides the system's authorities. A proxy
-    /// is taken from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), but never
-    /// for a loopback address.
+    /// Makes the connections' keeper, for requests to `base` and where they lead. `extra_roots` are trusted
+    /// besides the system's authorities.
     pub fn new(
         limits: WireLimits,
         rate_limit: Option<RateLimit>,
         retry: RetryPolicy,
-        roots: (&Url, &[Certificate<'static>]),
+        (base, extra_roots): (&Url, Vec<Certificate<'static>>),
     ) -> Self {
-        let (base, extra_roots) = roots;
-        let tls = TlsConfig::builder()
-            .root_certs(root_certs(extra_roots))
-            .build();
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("omlsp/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(limits.connect_timeout))
-            .timeout_global(Some(limits.timeout))
-            .max_idle_connections(limits.concurrency)
-            .max_idle_connections_per_host(limits.concurrency)
-            .tls_config(tls);
-        if is_loopback(base) {
-            config = config.proxy(None);
-        }
+        let of_agents = AgentLimits {
+            connect_timeout: limits.connect_timeout,
+            timeout: limits.timeout,
+            idle_connections: limits.concurrency,
+        };
         Self {
-            agent: config.build().new_agent(),
+            agents: Agents::new(base, of_agents, extra_roots),
             limits,
             rate_limit,
             retry,
@@ -321,20 +309,21 @@ impl Wire {
         if let Some(headers) = builder.headers_mut() {
             headers.extend(request.headers.iter().cloned());
         }
+        let agent = self.agents.of(&request.url);
         match &request.body {
             // The protocol allows a body here, if asked for (RFC 9110, section 9.3.5).
             Some(body) if request.method == Method::DELETE => {
-                let mut delete = self.agent.delete(request.url.as_str());
+                let mut delete = agent.delete(request.url.as_str());
                 if let Some(headers) = delete.headers_mut() {
                     headers.extend(request.headers.iter().cloned());
                 }
                 delete.force_send_body().send(body.as_slice())
             }
-            Some(body) => self.agent.run(builder.body(body.as_slice())?),
+            Some(body) => agent.run(builder.body(body.as_slice())?),
             None if matches!(request.method, Method::GET | Method::DELETE) => {
-                self.agent.run(builder.body(())?)
+                agent.run(builder.body(())?)
             }
-            None => self.agent.run(builder.body([].as_slice())?),
+            None => agent.run(builder.body([].as_slice())?),
         }
     }
 
@@ -407,34 +396,6 @@ impl Wire {
             retry_after: retry_after.and_then(|text| parse_retry_after(text, now)),
         }
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// Returns the system's authorities and the extra ones; where the system has none (a bare container),
-/// those of the Mozilla programme that are compiled in.
-fn root_certs(extra: &[Certificate<'static>]) -> RootCerts {
-    // Reading and parsing some hundred files once is enough for all entities.
-    static SYSTEM: OnceLock<Vec<Certificate<'static>>> = OnceLock::new();
-    let system = SYSTEM.get_or_init(|| {
-        let loaded = rustls_native_certs::load_native_certs();
-        let certificates = loaded.certs.iter();
-        certificates
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect()
-    });
-    if system.is_empty() && extra.is_empty() {
-        return RootCerts::WebPki;
-    }
-    let all: Vec<Certificate<'static>> = system.iter().chain(extra).cloned().collect();
-    RootCerts::new_with_certs(&all)
 }
 
 /// Returns the certificates of a PEM file.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
 use super::tape;
 use crate::connector::Context;
+use crate::connector::agents::{AgentLimits, Agents};
 use crate::format::write_base64;
 use crate::options::Text;
 use crate::secret::Secret;
@@ -32,7 +32,7 @@ const FRAME_BYTES: usize = 5;
 
 /// A registry's address, with its connections.
 pub(super) struct Registry {
-    agent: ureq::Agent,
+    agents: Agents,
     base: Url,
     authorization: Option<Secret>,
 }
@@ -74,19 +74,13 @@ impl Registry {
         // Both fail only for URLs that cannot have credentials, and those have none to remove.
         base.set_username("").ok();
         base.set_password(None).ok();
-        let tls = TlsConfig::builder().root_certs(root_certs()).build();
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("omlsp/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(TIMEOUT))
-            .tls_config(tls);
-        if is_loopback(&base) {
-            config = config.proxy(None);
-        }
+        let limits = AgentLimits {
+            connect_timeout: CONNECT_TIMEOUT,
+            timeout: TIMEOUT,
+            idle_connections: 1,
+        };
         Ok(Self {
-            agent: config.build().new_agent(),
+            agents: Agents::new(&base, limits, Vec::new()),
             base,
             authorization,
         })
@@ -127,7 +121,7 @@ impl Registry {
     pub(super) fn register(&self, subject: &str, schema: &str) -> anyhow::Result<u32> {
         let url = self.url(&["subjects", subject, "versions"]);
         let body = serde_json::json!({"schema": schema}).to_string();
-        let request = self.agent.post(url.as_str());
+        let request = self.agents.of(&url).post(url.as_str());
         let request = self
             .authorized(request)
             .content_type("application/vnd.schemaregistry.v1+json");
@@ -147,7 +141,9 @@ impl Registry {
     }
 
     fn fetch(&self, url: &Url) -> anyhow::Result<(u16, String)> {
-        let response = self.authorized(self.agent.get(url.as_str())).call();
+        let response = self
+            .authorized(self.agents.of(url).get(url.as_str()))
+            .call();
         self.answer(url, response)
     }
 
@@ -235,28 +231,6 @@ fn authorization_of(url: &Url) -> Option<Secret> {
     write_base64(format!("{user}:{password}").as_bytes(), &mut value);
     let value = String::from_utf8(value).expect("base64 is ASCII");
     Some(Secret::new(value))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// Returns the system's authorities; where it has none (a bare container), those that are compiled in.
-fn root_certs() -> RootCerts {
-    let loaded = rustls_native_certs::load_native_certs();
-    let certificates: Vec<Certificate<'static>> = (loaded.certs.iter())
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect();
-    if certificates.is_empty() {
-        RootCerts::WebPki
-    } else {
-        RootCerts::new_with_certs(&certificates)
-    }
 }
 
 /// Appends the frame of a message of that schema.

@@ -10,6 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use crate::connector::authorities;
+
 /// Reads the certificates of a PEM file.
 ///
 /// # Errors
@@ -37,15 +39,15 @@ pub(super) fn client_config(
     authorities: &[CertificateDer<'static>],
 ) -> anyhow::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
+    let system = authorities::system();
     // A store has always some that are too old to parse; they are trusted by nobody.
-    roots.add_parsable_certificates(system.certs);
+    roots.add_parsable_certificates(system.certificates.iter().cloned());
     for authority in authorities {
         roots.add(authority.clone())?;
     }
     if roots.is_empty() {
-        match system.errors.into_iter().next() {
-            Some(error) => return Err(error).context("cannot read the system's certificates"),
+        match &system.fault {
+            Some(fault) => anyhow::bail!("cannot read the system's certificates: {fault}"),
             None => {
                 anyhow::bail!("the system trusts no certificate authority: name one with `tls.ca`")
             }
