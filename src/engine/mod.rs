@@ -61,17 +61,18 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
-        Self::open_as(path, memory_bytes, Time::System, Config::default())
+        Self::open_as(path, memory_bytes, Time::System, Config::default())?.seal("")
     }
 
-    /// Opens a database in memory that is for names and types and never has rows: with one thread, which
-    /// binds as fast as many and starts sooner.
+    /// Opens a database in memory that is for names and types and never has rows: without an optimizer, and with
+    /// one thread, which binds as fast as many and starts sooner.
     ///
     /// # Errors
     /// As [`Database::open`].
     pub fn open_empty() -> anyhow::Result<Self> {
         let config = one_thread(Config::default())?.with("async_threads", "1")?;
-        Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)
+        let database = Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)?;
+        database.seal("SET GLOBAL enable_optimizer = false;\n")
     }
 
     /// As [`Database::open_within`], for a run that is the same every time: queries see the instant given to
@@ -81,7 +82,7 @@ impl Database {
     /// As [`Database::open`].
     pub fn open_repeatable(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
         let config = one_thread(Config::default())?;
-        Self::open_as(path, memory_bytes, Time::Given, config)
+        Self::open_as(path, memory_bytes, Time::Given, config)?.seal("")
     }
 
     fn open_as(
@@ -107,10 +108,15 @@ impl Database {
             path: path.map(Path::to_owned),
             time,
         };
-        let session = database.session()?;
-        clock::prepare(&session, time, new)?;
-        session.execute_batch(SEAL)?;
+        clock::prepare(&database.session()?, time, new)?;
         Ok(database)
+    }
+
+    /// Locks the settings, after those of [`SEAL`] and these.
+    fn seal(self, settings: &str) -> anyhow::Result<Self> {
+        let sql = format!("{settings}{SEAL}");
+        self.session()?.execute_batch(&sql)?;
+        Ok(self)
     }
 
     pub fn path(&self) -> Option<&Path> {

@@ -57,36 +57,36 @@ impl Query {
 }
 
 impl Session {
-    /// Parses queries, all in one call, and answers in their order.
+    /// Parses queries, and answers in their order.
     ///
     /// # Errors
-    /// The outer one is DuckDB's refusal of the whole call; the inner ones are the queries' own.
+    /// The outer one is DuckDB's failure as a whole; the inner ones are the queries' own.
     pub fn parse(&self, queries: &[&str]) -> anyhow::Result<Vec<Result<Query, SqlFault>>> {
-        const AT_ONCE: usize = 256;
-        let mut parsed = Vec::with_capacity(queries.len());
-        for some in queries.chunks(AT_ONCE) {
-            let list: Vec<String> = some
-                .iter()
-                .map(|text| crate::sql::quote_text(text))
-                .collect();
-            let sql = format!(
-                "SELECT json_serialize_sql(query, skip_null := true, skip_empty := true, \
-                 skip_default := true) FROM (SELECT unnest([{}]) AS query)",
-                list.join(", ")
-            );
-            for (row, text) in self.texts_uncached(&sql)?.into_iter().zip(some) {
-                let answer = row.into_iter().next().flatten().unwrap_or_default();
-                let query = match tree_of(&answer)? {
-                    Some(tree) => Self::query_of(&tree, text),
-                    None => Ok(Self::unserializable(text)),
-                };
-                parsed.push(match query {
-                    Ok(query) => self.without_windows(text, query)?,
-                    Err(fault) => Err(fault),
-                });
-            }
+        queries.iter().map(|text| self.parse_one(text)).collect()
+    }
+
+    /// Parses one query.
+    ///
+    /// # Errors
+    /// As for [`Session::parse`].
+    pub fn parse_one(&self, text: &str) -> anyhow::Result<Result<Query, SqlFault>> {
+        const SQL: &str = "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, skip_empty := true, \
+                           skip_default := true)::VARCHAR";
+        let rows = self.texts(SQL, &[&text])?;
+        let answer = rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .unwrap_or_default();
+        let query = match tree_of(&answer)? {
+            Some(tree) => Self::query_of(&tree, text),
+            None => Ok(Self::unserializable(text)),
+        };
+        match query {
+            Ok(query) => self.without_windows(text, query),
+            Err(fault) => Ok(Err(fault)),
         }
-        Ok(parsed)
     }
 
     /// Replaces the window functions of a query, and parses what that gives.
@@ -97,8 +97,7 @@ impl Session {
             Ok(Some(rewritten)) => rewritten,
             Err(fault) => return Ok(Err(fault)),
         };
-        let mut parsed = self.parse(&[&rewritten.text])?;
-        let parsed = parsed.pop().expect("one query was given");
+        let parsed = self.parse_one(&rewritten.text)?;
         Ok(parsed.map(|query| Query {
             rewritten: Some(rewritten),
             ..query
@@ -156,12 +155,9 @@ impl Session {
     /// DuckDB does not take the tree.
     pub fn unparse(&self, tree: &Value) -> anyhow::Result<String> {
         let statement = serde_json::json!({"error": false, "statements": [{"node": tree}]});
-        let sql = format!(
-            "SELECT json_deserialize_sql({}::JSON)",
-            crate::sql::quote_text(&statement.to_string())
-        );
-        let mut rows = self.texts_uncached(&sql)?;
-        let text = rows.pop().and_then(|mut row| row.pop().flatten());
+        const SQL: &str = "SELECT json_deserialize_sql($1::JSON)";
+        let rows = self.texts(SQL, &[&statement.to_string()])?;
+        let text = rows.into_iter().flatten().flatten().next();
         text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
     }
 }

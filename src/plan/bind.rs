@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::columns::TRIGGER_FUNCTIONS;
-use crate::batch::Schema;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read, place_of};
@@ -76,17 +75,22 @@ impl Binder {
         self.session.try_statement(&sql)
     }
 
-    /// Makes a view of a query and returns its columns.
+    /// Binds a query under a name and returns its columns.
     ///
     /// # Errors
     /// The fault, at its place in the user's text.
-    pub fn add_view(
+    pub fn add_query(
         &self,
         catalog: &Catalog,
         name: &str,
         query: &SqlText,
     ) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
         let columns = self.describe(catalog, query)?;
+        // A table of the same columns: a view would be bound again by everything that reads it.
+        if self.add_table(name, &columns).is_ok() {
+            return Ok(columns);
+        }
+        // Columns of no type that a table can have.
         let head = format!("CREATE VIEW main.{} AS ", quote_ident(name));
         let sql = format!("{head}{}", query.text);
         self.session
@@ -121,8 +125,8 @@ impl Binder {
     fn two_columns(&self, query: &SqlText, columns: &[(String, String)], name: &str) -> Diagnostic {
         let message = format!("the query gives two columns named `{name}`");
         let help = format!("rename one of them: `… AS {name}_2`");
-        let parsed = self.session.parse(&[query.text.as_str()]).ok();
-        let parsed = parsed.and_then(|mut parsed| parsed.pop()?.ok());
+        let parsed = self.session.parse_one(&query.text).ok();
+        let parsed = parsed.and_then(Result::ok);
         let tree = parsed.and_then(|query| query.tree).unwrap_or_default();
         let selected = tree["select_list"]
             .as_array()
@@ -144,30 +148,15 @@ impl Binder {
         }
     }
 
-    /// Returns the Arrow schema of a query that has been bound.
+    /// Forgets tables that were bound by [`Binder::add_table`].
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn schema(&self, query: &str) -> anyhow::Result<Schema> {
-        self.session.schema(query)
-    }
-
-    /// Forgets an entity that was bound under this name.
-    ///
-    /// # Errors
-    /// DuckDB's own.
-    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
-        let name = quote_ident(name);
-        // Only one of the two exists; DuckDB refuses to drop the wrong kind even with IF EXISTS.
-        if self
-            .session
-            .try_statement(&format!("DROP VIEW main.{name}"))
-            .is_err()
-        {
-            self.session
-                .execute_batch(&format!("DROP TABLE IF EXISTS main.{name}"))?;
-        }
-        Ok(())
+    pub fn remove_tables<'n>(&self, names: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+        let drops: Vec<String> = names
+            .map(|name| format!("DROP TABLE IF EXISTS main.{}", quote_ident(name)))
+            .collect();
+        self.session.execute_batch(&drops.join(";\n"))
     }
 }
 

@@ -17,7 +17,9 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
 use crate::options::Environment;
-use crate::sql::{Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText};
+use crate::sql::{
+    Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, quote_ident,
+};
 
 /// What checking a catalog came to: a plan, or faults.
 pub struct Checked {
@@ -115,7 +117,7 @@ pub(super) struct Builder<'a> {
     pub catalog: &'a Catalog,
     pub binder: &'a Binder,
     pub settings: Settings<'a>,
-    types: Types,
+    pub types: Types,
     /// The parsed query of each entity that has one, by key.
     pub queries: HashMap<String, (SqlText, Query)>,
     pub known: HashMap<String, Known>,
@@ -203,13 +205,6 @@ impl Builder<'_> {
             for read in &query.reads {
                 reads.push((read.name.clone(), read_place(text, read)));
             }
-        }
-        if let Definition::Sink {
-            input: SinkInput::Relation(name),
-            ..
-        } = &entity.create.definition
-        {
-            reads.push((name.name.clone(), name.span));
         }
         reads
     }
@@ -301,11 +296,11 @@ impl Builder<'_> {
                 self.materialized(name, &query, *emit_on_window_close)
             }
             Definition::Sink {
-                input,
                 options,
                 emit_on_window_close,
+                ..
             } => self
-                .sink(name, (input, *emit_on_window_close), options)
+                .sink(name, *emit_on_window_close, options)
                 .map(|work| (Vec::new(), work)),
             Definition::Secret { options, .. } => Some((
                 Vec::new(),
@@ -357,7 +352,7 @@ fn backend_of(options: &OptionList) -> String {
     }
 }
 
-/// Returns the query of an entity, as far as it has one in its statement.
+/// Returns the query of an entity, if it has one; that of `FROM relation` is ours.
 fn query_of(entity: &Entity, settings: &Settings<'_>) -> Option<SqlText> {
     match &entity.create.definition {
         Definition::View { query } | Definition::MaterializedView { query, .. } => {
@@ -367,6 +362,13 @@ fn query_of(entity: &Entity, settings: &Settings<'_>) -> Option<SqlText> {
             input: SinkInput::Query(query),
             ..
         } => Some(query.clone()),
+        Definition::Sink {
+            input: SinkInput::Relation(relation),
+            ..
+        } => {
+            let text = format!("SELECT * FROM {}", quote_ident(&relation.name));
+            Some(SqlText::new(text, relation.span))
+        }
         Definition::Table(relation) | Definition::Source(relation) => {
             let entries = &relation.options.entries;
             let entry = entries

@@ -36,6 +36,7 @@ impl Types {
                 .describe(&query)
                 .and_then(|_| {
                     binder
+                        .session()
                         .schema(&query)
                         .map_err(|error| SqlFault::of(&error.to_string()))
                 })
@@ -123,24 +124,32 @@ impl Generated {
         generated: &[(&sql::Ident, &SqlText, &SqlText)],
         faults: &mut Vec<Diagnostic>,
     ) -> Self {
+        let whose = (binder, visible);
+        let drafts: Vec<_> = (generated.iter())
+            .map(|(_, sql_type, expression)| {
+                Draft::parse(whose, "a generated column", sql_type, expression)
+            })
+            .collect();
+        // One statement for all, unless it has to be found which is at fault.
+        let sound = drafts.len() > 1 && Draft::bind_all(whose, drafts.iter().flatten());
         let mut columns: BTreeMap<String, (usize, HashSet<String>)> = BTreeMap::new();
         let mut bound = Vec::new();
-        for (index, (name, sql_type, expression)) in generated.iter().enumerate() {
-            match bind_expression(
-                (binder, visible),
-                "a generated column",
-                sql_type,
-                expression,
-            ) {
-                Ok((text, uses)) => {
-                    columns.insert(name.key(), (index, uses));
-                    bound.push((name.name.clone(), sql_type.text.clone(), text));
+        for (index, (draft, (name, sql_type, _))) in drafts.into_iter().zip(generated).enumerate() {
+            let draft = draft.and_then(|draft| match sound {
+                true => Ok(draft),
+                false => draft.bind(whose).map(|()| draft),
+            });
+            let text = match draft {
+                Ok(draft) => {
+                    columns.insert(name.key(), (index, draft.uses));
+                    draft.text
                 }
                 Err(fault) => {
                     faults.push(*fault);
-                    bound.push((name.name.clone(), sql_type.text.clone(), "NULL".to_owned()));
+                    "NULL".to_owned()
                 }
-            }
+            };
+            bound.push((name.name.clone(), sql_type.text.clone(), text));
         }
         let order = match order(columns) {
             Ok(order) => order,
@@ -237,7 +246,9 @@ pub fn bind_watermark(
 ) -> Result<String, Box<Diagnostic>> {
     let sql_type = SqlText::new("TIMESTAMP".to_owned(), watermark.expression.span);
     let whose = (binder, visible);
-    let (text, _) = bind_expression(whose, "a watermark", &sql_type, &watermark.expression)?;
+    let draft = Draft::parse(whose, "a watermark", &sql_type, &watermark.expression)?;
+    draft.bind(whose)?;
+    let text = draft.text;
     if text != watermark.expression.text {
         let message = "a watermark follows event time, not the trigger";
         return Err(Box::new(Diagnostic::new(
@@ -245,14 +256,8 @@ pub fn bind_watermark(
             message,
         )));
     }
-    let columns: Vec<String> = (visible.iter())
-        .map(|(name, sql_type)| format!("CAST(NULL AS {sql_type}) AS {}", quote_ident(name)))
-        .collect();
     let column = quote_ident(&watermark.column.name);
-    let query = format!(
-        "SELECT {column}, ({text}\n) FROM (SELECT {})",
-        columns.join(", ")
-    );
+    let query = format!("SELECT {column}, ({text}\n) FROM ({})", nulls(visible));
     let broken =
         |fault: SqlFault| Box::new(Diagnostic::new(watermark.expression.span, fault.message));
     let found = binder.session().describe(&query).map_err(broken)?;
@@ -267,18 +272,88 @@ pub fn bind_watermark(
     Ok(format!("CAST(({text}\n) AS TIMESTAMP)"))
 }
 
-/// Binds one expression and returns its text as it runs and the names of columns in it.
-fn bind_expression(
-    (binder, visible): (&Binder, &[(String, String)]),
-    what: &str,
-    sql_type: &SqlText,
-    expression: &SqlText,
-) -> Result<(String, HashSet<String>), Box<Diagnostic>> {
-    const HEAD: &str = "SELECT CAST((";
-    let text = replace_trigger_functions(&expression.text);
-    let fault = |fault: SqlFault| {
+/// An expression over the columns of a relation, parsed.
+struct Draft<'a> {
+    sql_type: &'a SqlText,
+    expression: &'a SqlText,
+    /// The expression as it runs.
+    text: String,
+    /// The names of columns in it.
+    uses: HashSet<String>,
+}
+
+/// The binder, and the columns that an expression may use.
+type Whose<'a> = (&'a Binder, &'a [(String, String)]);
+
+impl<'a> Draft<'a> {
+    const HEAD: &'static str = "SELECT CAST((";
+
+    /// # Errors
+    /// The fault of an expression that does not parse, or is not about one row.
+    fn parse(
+        (binder, visible): Whose<'_>,
+        what: &str,
+        sql_type: &'a SqlText,
+        expression: &'a SqlText,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let mut draft = Self {
+            sql_type,
+            expression,
+            text: replace_trigger_functions(&expression.text),
+            uses: HashSet::new(),
+        };
+        let fault = |fault| draft.fault(visible, fault);
+        let parsed = binder.session().parse_one(&draft.query(visible));
+        let parsed = parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))?;
+        let tree = parsed.map_err(fault)?.tree.unwrap_or_default();
+        let selected = &tree["select_list"];
+        refuse_non_scalar(selected).map_err(|(words, place)| {
+            let place = place
+                .and_then(|(start, length)| Some((start.checked_sub(Self::HEAD.len())?, length)));
+            let span = place.map_or(expression.span, |(start, length)| {
+                place_in(expression, start, length)
+            });
+            Box::new(
+                Diagnostic::new(span, format!("{what} cannot have {words}"))
+                    .help("compute it in a VIEW over this relation"),
+            )
+        })?;
+        collect_columns(selected, &mut draft.uses);
+        Ok(draft)
+    }
+
+    /// # Errors
+    /// The fault: a name or a type that does not fit.
+    fn bind(&self, (binder, visible): Whose<'_>) -> Result<(), Box<Diagnostic>> {
+        let described = binder.session().describe(&self.query(visible));
+        described
+            .map(drop)
+            .map_err(|fault| self.fault(visible, fault))
+    }
+
+    /// Binds all at once, and says whether none of them is at fault.
+    fn bind_all<'d>(
+        (binder, visible): Whose<'_>,
+        drafts: impl Iterator<Item = &'d Draft<'d>>,
+    ) -> bool {
+        let items: Vec<String> = drafts.map(Draft::cast).collect();
+        let query = format!("SELECT {} FROM ({})", items.join(", "), nulls(visible));
+        binder.session().describe(&query).is_ok()
+    }
+
+    fn cast(&self) -> String {
+        format!("CAST(({}\n) AS {})", self.text, self.sql_type.text)
+    }
+
+    fn query(&self, visible: &[(String, String)]) -> String {
+        let (cast, from) = (self.cast(), nulls(visible));
+        format!("SELECT {cast} AS value FROM ({from})")
+    }
+
+    fn fault(&self, visible: &[(String, String)], fault: SqlFault) -> Box<Diagnostic> {
         let empty = crate::catalog::Catalog::default();
-        let mut diagnostic = super::bind::query_fault(fault.moved(HEAD.len()), expression, &empty);
+        let fault = fault.moved(Self::HEAD.len());
+        let mut diagnostic = super::bind::query_fault(fault, self.expression, &empty);
         if TRIGGER_FUNCTIONS
             .iter()
             .any(|name| diagnostic.message.contains(name))
@@ -299,40 +374,16 @@ fn bind_expression(
             ));
         }
         Box::new(diagnostic)
-    };
+    }
+}
+
+/// Returns a query of one row with these columns and the trigger.
+fn nulls(visible: &[(String, String)]) -> String {
     let columns: Vec<String> = (visible.iter())
         .map(|(name, sql_type)| format!("CAST(NULL AS {sql_type}) AS {}", quote_ident(name)))
         .chain([format!("CAST(NULL AS TIMESTAMP) AS {TRIGGER}")])
         .collect();
-    let query = format!(
-        "{HEAD}{text}\n) AS {}) AS value FROM (SELECT {})",
-        sql_type.text,
-        columns.join(", ")
-    );
-    let parsed = binder.session().parse(&[query.as_str()]);
-    let parsed = parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))?;
-    let parsed = parsed
-        .into_iter()
-        .next()
-        .expect("one query was given")
-        .map_err(fault)?;
-    let tree = parsed.tree.unwrap_or_default();
-    let selected = &tree["select_list"];
-    refuse_non_scalar(selected).map_err(|(words, place)| {
-        let place =
-            place.and_then(|(start, length)| Some((start.checked_sub(HEAD.len())?, length)));
-        let span = place.map_or(expression.span, |(start, length)| {
-            place_in(expression, start, length)
-        });
-        Box::new(
-            Diagnostic::new(span, format!("{what} cannot have {words}"))
-                .help("compute it in a VIEW over this relation"),
-        )
-    })?;
-    binder.session().describe(&query).map_err(fault)?;
-    let mut uses = HashSet::new();
-    collect_columns(selected, &mut uses);
-    Ok((text, uses))
+    format!("SELECT {}", columns.join(", "))
 }
 
 /// What such an expression cannot have, and where it stands in the query that binds it.

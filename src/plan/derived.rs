@@ -23,7 +23,7 @@ impl Builder<'_> {
         name: &Ident,
         query: &SqlText,
     ) -> Option<(Vec<(String, String)>, Work)> {
-        let columns = self.add_view(name, query)?;
+        let columns = self.add_query(name, query)?;
         let info = self.feed(name, query)?;
         if info.feed.lookups.is_empty() {
             self.known.insert(name.key(), Known::View(info));
@@ -54,7 +54,7 @@ impl Builder<'_> {
         query: &SqlText,
         emit_on_window_close: Option<Span>,
     ) -> Option<(Vec<(String, String)>, Work)> {
-        let columns = self.add_view(name, query)?;
+        let columns = self.add_query(name, query)?;
         let mut info = self.feed(name, query)?;
         let maintenance = self.maintenance((name, &name.name), &info, &columns);
         let mut stored = Stored {
@@ -97,8 +97,8 @@ impl Builder<'_> {
         Some((columns, Work::Derived(plan)))
     }
 
-    fn add_view(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
-        match self.binder.add_view(self.catalog, &name.name, query) {
+    fn add_query(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
+        match self.binder.add_query(self.catalog, &name.name, query) {
             Ok(columns) => Some(columns),
             Err(fault) => {
                 self.faults.push(*fault);

@@ -48,11 +48,10 @@ pub fn rewrite(
     let mut tree = tree.clone();
     rewriter.node(&mut tree, &[]);
     let rewritten = rewriter.text(&tree);
-    for step in &rewriter.steps {
-        if let Err(error) = binder.remove(&step.answers) {
-            let fault = Diagnostic::new(first_word(query), error.to_string());
-            rewriter.faults.push(fault);
-        }
+    let answers = rewriter.steps.iter().map(|step| step.answers.as_str());
+    if let Err(error) = binder.remove_tables(answers) {
+        let fault = Diagnostic::new(first_word(query), error.to_string());
+        rewriter.faults.push(fault);
     }
     match rewritten {
         Some(query) if rewriter.faults.is_empty() => Ok(Rewritten {

@@ -6,20 +6,21 @@ use super::build::Builder;
 use super::connect::{Role, connector_of};
 use super::derived::{feed_of, kept_layout};
 use super::node::{DerivedPlan, Maintenance, SinkPlan, Work};
-use crate::batch::Schema;
+use crate::batch::datatypes::{self, Field};
+use crate::batch::{Schema, mark_json};
 use crate::connector::{Changes, SinkConnector};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored};
-use crate::sql::{Ident, OptionList, SinkInput, SqlText, quote_ident};
+use crate::sql::{Ident, OptionList, SqlText};
 
 impl Builder<'_> {
     pub(super) fn sink(
         &mut self,
         name: &Ident,
-        (input, emit_on_window_close): (&SinkInput, Option<Span>),
+        emit_on_window_close: Option<Span>,
         list: &OptionList,
     ) -> Option<Work> {
-        let query = self.sink_query(name, input)?;
+        let (query, _) = self.queries.get(&name.key())?.clone();
         let columns = match self.binder.describe(self.catalog, &query) {
             Ok(columns) => columns,
             Err(fault) => {
@@ -79,26 +80,6 @@ impl Builder<'_> {
         }))
     }
 
-    /// Returns the query whose rows are written. `FROM relation` is a query of ours, parsed here.
-    fn sink_query(&mut self, name: &Ident, input: &SinkInput) -> Option<SqlText> {
-        let relation = match input {
-            SinkInput::Query(_) => {
-                let (query, _) = self.queries.get(&name.key())?;
-                return Some(query.clone());
-            }
-            SinkInput::Relation(relation) => relation,
-        };
-        if !self.check_readable(&relation.name, relation.span) {
-            return None;
-        }
-        let text = format!("SELECT * FROM {}", quote_ident(&relation.name));
-        let query = SqlText::new(text, relation.span);
-        let parsed = self.binder.parse(self.catalog, &[&query]);
-        let parsed = parsed.ok()?.pop()?.ok()?;
-        self.queries.insert(name.key(), (query.clone(), parsed));
-        Some(query)
-    }
-
     /// Returns the connector with its options taken, and whether rows from before are written too.
     fn sink_connector(
         &mut self,
@@ -130,8 +111,20 @@ impl Builder<'_> {
             );
             return None;
         }
-        match self.binder.schema(&query.text) {
-            Ok(schema) => Some(crate::batch::mark_json(&schema, columns)),
+        let of_types: Option<Vec<Field>> = (columns.iter())
+            .map(|(name, sql_type)| {
+                let sql_type = SqlText::new(sql_type.clone(), query.span);
+                let arrow = self.types.arrow(self.binder, &sql_type).ok()?;
+                Some(Field::new(name, arrow, true))
+            })
+            .collect();
+        let schema = match of_types {
+            Some(fields) => Ok(Arc::new(datatypes::Schema::new(fields))),
+            // A type whose name cannot be written.
+            None => self.binder.session().schema(&query.text),
+        };
+        match schema {
+            Ok(schema) => Some(mark_json(&schema, columns)),
             Err(error) => {
                 self.faults
                     .push(Diagnostic::new(query.span, error.to_string()));

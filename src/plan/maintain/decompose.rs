@@ -104,10 +104,9 @@ impl<'a> Decomposer<'a> {
     /// Forgets the names that were bound on the way.
     pub fn clear(&self) {
         let inputs = self.relations.len() - self.stages.len();
-        for name in &self.names[inputs..] {
-            if let Err(error) = self.binder.remove(name) {
-                tracing::debug!(%name, %error, "the relation of a stage stays bound");
-            }
+        let stages = self.names[inputs..].iter().map(String::as_str);
+        if let Err(error) = self.binder.remove_tables(stages) {
+            tracing::debug!(owner = %self.owner, %error, "the relations of stages stay bound");
         }
     }
 
@@ -143,8 +142,8 @@ impl<'a> Decomposer<'a> {
 
     /// Parses SQL of ours.
     pub fn parse(&self, sql: &str) -> Result<Value, Reason> {
-        let parsed = self.binder.session().parse(&[sql]);
-        let tree = parsed.ok().and_then(|mut parsed| parsed.pop()?.ok()?.tree);
+        let parsed = self.binder.session().parse_one(sql);
+        let tree = parsed.ok().and_then(|parsed| parsed.ok()?.tree);
         tree.ok_or_else(|| "a part of it cannot be parsed".to_owned())
     }
 
