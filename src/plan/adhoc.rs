@@ -3,6 +3,8 @@
 //!
 //! Called for statements given to a pipeline; nothing of it is kept.
 
+use std::sync::Arc;
+
 use super::bind::Binder;
 use super::build::{Builder, Checked, check_and};
 use super::feed::Feed;
@@ -82,7 +84,7 @@ fn bind(builder: &mut Builder<'_>, query: &SqlText) -> Option<AdHoc> {
         name: NAME.to_owned(),
         span: query.span,
     };
-    builder.queries.insert(name.key(), (query.clone(), parsed));
+    Arc::make_mut(&mut builder.queries).insert(name.key(), (query.clone(), parsed));
     let info = builder.feed(&name, query)?;
     let maintenance = builder.maintenance((&name, NAME), &info, &columns);
     Some(AdHoc {

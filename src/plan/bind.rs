@@ -2,6 +2,7 @@
 //! engine that will run it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::columns::TRIGGER_FUNCTIONS;
 use crate::catalog::Catalog;
@@ -14,7 +15,7 @@ use crate::sql::{SqlText, quote_ident};
 pub struct Binder {
     session: Session,
     // Keeps the database open; the session is one of its connections.
-    _database: Database,
+    database: Arc<Database>,
 }
 
 impl Binder {
@@ -29,8 +30,19 @@ impl Binder {
         )?;
         Ok(Self {
             session,
-            _database: database,
+            database: Arc::new(database),
         })
+    }
+
+    /// Returns a maker of binders over the same relations, for other threads.
+    pub fn makes_others(&self) -> impl Fn() -> anyhow::Result<Self> + Send + Sync + use<> {
+        let database = Arc::clone(&self.database);
+        move || {
+            Ok(Self {
+                session: database.session()?,
+                database: Arc::clone(&database),
+            })
+        }
     }
 
     pub fn session(&self) -> &Session {

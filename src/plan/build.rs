@@ -1,17 +1,16 @@
 //! Builds the plan of a catalog, entity by entity in the order of their dependencies, collecting all
 //! faults.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bind::{Binder, read_place};
 use super::columns::Types;
 use super::connect::Settings;
-use super::feed::Feed;
+use super::known::{Findings, Known};
 use super::marks;
-use super::node::{LookupPlan, Node, Plan, Work};
-use super::relation;
-use super::times::Lineage;
+use super::node::{Node, Plan, Work};
+use super::{relation, schedule};
 use crate::catalog::{Catalog, ERRORS, Entity, Graph, cycle_faults, resolve_secrets};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
@@ -66,21 +65,18 @@ pub(super) fn check_and<T>(
         environment,
         secrets: &secrets,
     };
-    let mut builder = Builder {
+    let common = Common {
         catalog,
-        binder,
         settings,
-        types: Types::default(),
-        queries: HashMap::new(),
-        known: HashMap::new(),
-        times: HashMap::new(),
-        broken: HashSet::new(),
-        faults,
+        queries: Arc::default(),
+        found: Arc::default(),
     };
+    let mut builder = Builder::new(common, binder);
+    builder.faults = faults;
     let reads = builder.parse_queries()?;
     let graph = Graph::new(catalog, &reads);
     builder.faults.extend(cycle_faults(catalog, &graph));
-    let nodes = builder.nodes(&graph);
+    let nodes = schedule::nodes(&mut builder, &graph);
     builder.commands();
     let answer = then(&mut builder);
     let mut faults = builder.faults;
@@ -94,77 +90,76 @@ pub(super) fn check_and<T>(
     Ok((checked, answer))
 }
 
-/// What is known of a bound relation that a query may read.
-pub(super) enum Known {
-    /// A relation with rows of its own.
-    Kept(Stored),
-    View(ViewInfo),
-    Lookup(Arc<LookupPlan>),
-}
+/// The queries of a catalog, parsed, by the key of their entity.
+pub(super) type Queries = HashMap<String, (SqlText, Query)>;
 
-/// A bound query with all it reads.
+/// What is one for all threads that check a catalog.
 #[derive(Clone)]
-pub(super) struct ViewInfo {
-    pub feed: Feed,
-    /// Why it is not linear, if it is not.
-    pub linear: Result<(), String>,
-    /// How its columns follow event time.
-    pub lineage: Lineage,
+pub(super) struct Common<'a> {
+    catalog: &'a Catalog,
+    settings: Settings<'a>,
+    queries: Arc<Queries>,
+    found: Arc<Findings>,
 }
 
-/// What checking one catalog needs and finds; the sibling modules add what they check to it.
+/// What checking one catalog needs and finds, on one thread; the sibling modules add what they check to it.
 pub(super) struct Builder<'a> {
     pub catalog: &'a Catalog,
     pub binder: &'a Binder,
     pub settings: Settings<'a>,
     pub types: Types,
-    /// The parsed query of each entity that has one, by key.
-    pub queries: HashMap<String, (SqlText, Query)>,
-    pub known: HashMap<String, Known>,
-    /// The columns of event time of each kept relation that has any, by key, with the lower bounds of what is
-    /// still to come in them.
-    pub times: HashMap<String, Vec<(String, Vec<serde_json::Value>)>>,
-    /// Entities with faults; what reads them is not checked, it would only repeat them.
-    pub broken: HashSet<String>,
+    pub queries: Arc<Queries>,
+    pub found: Arc<Findings>,
     pub faults: Vec<Diagnostic>,
 }
 
-impl Builder<'_> {
-    /// Checks the entities in an order in which each comes after all it reads.
-    fn nodes(&mut self, graph: &Graph) -> Vec<Arc<Node>> {
-        let entities: Vec<&Entity> = self.catalog.entities().collect();
-        let mut nodes = Vec::new();
-        for index in graph.order() {
-            let entity = entities[index];
-            let key = entity.name().key();
-            let reads: Vec<&str> = (graph.reads(index).into_iter())
-                .map(|read| entities[read].name().name.as_str())
-                .collect();
-            let reads_broken =
-                (reads.iter()).any(|name| self.broken.contains(&name.to_lowercase()));
-            if reads_broken || self.broken.contains(&key) {
-                self.broken.insert(key);
-                continue;
-            }
-            let before = self.faults.len();
-            match self.entity(entity) {
-                Some((columns, work)) if self.faults.len() == before => {
-                    nodes.push(Arc::new(Node {
-                        name: entity.name().name.clone(),
-                        kind: entity.kind(),
-                        definition: entity.text.clone(),
-                        origin: entity.origin.clone(),
-                        reads: reads.into_iter().map(str::to_owned).collect(),
-                        columns,
-                        work,
-                    }))
-                }
-                _ => {
-                    self.broken.insert(key);
-                }
+impl<'a> Builder<'a> {
+    /// Makes a builder that has noted no faults.
+    pub(super) fn new(common: Common<'a>, binder: &'a Binder) -> Self {
+        Self {
+            catalog: common.catalog,
+            binder,
+            settings: common.settings,
+            types: Types::default(),
+            queries: common.queries,
+            found: common.found,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Returns what builders on other threads share with this one.
+    pub(super) fn common(&self) -> Common<'a> {
+        Common {
+            catalog: self.catalog,
+            settings: self.settings,
+            queries: Arc::clone(&self.queries),
+            found: Arc::clone(&self.found),
+        }
+    }
+
+    /// Checks one entity, all of whose reads have been checked; `None` after its faults were noted.
+    pub(super) fn node(&mut self, entity: &Entity, reads: Vec<String>) -> Option<Node> {
+        let name = &entity.name().name;
+        if reads.iter().any(|read| self.found.is_broken(read)) || self.found.is_broken(name) {
+            self.found.add_broken(name);
+            return None;
+        }
+        let before = self.faults.len();
+        match self.entity(entity) {
+            Some((columns, work)) if self.faults.len() == before => Some(Node {
+                name: name.clone(),
+                kind: entity.kind(),
+                definition: entity.text.clone(),
+                origin: entity.origin.clone(),
+                reads,
+                columns,
+                work,
+            }),
+            _ => {
+                self.found.add_broken(name);
+                None
             }
         }
-        nodes
     }
 
     /// Parses all queries at once and returns what each entity reads.
@@ -174,6 +169,7 @@ impl Builder<'_> {
             .collect();
         let texts: Vec<&SqlText> = owners.iter().map(|(_, query)| query).collect();
         let parsed = self.binder.parse(self.catalog, &texts)?;
+        let mut queries = Queries::new();
         for ((key, text), parsed) in owners.into_iter().zip(parsed) {
             match parsed {
                 Ok(mut query) => {
@@ -181,17 +177,18 @@ impl Builder<'_> {
                     query.keep_known(&|name| name.to_lowercase() != key);
                     let text = query.as_run(&text);
                     if self.check_reads(&text, &query.reads) {
-                        self.queries.insert(key, (text, query));
+                        queries.insert(key, (text, query));
                     } else {
-                        self.broken.insert(key);
+                        self.found.add_broken(&key);
                     }
                 }
                 Err(fault) => {
                     self.faults.push(fault);
-                    self.broken.insert(key);
+                    self.found.add_broken(&key);
                 }
             }
         }
+        self.queries = Arc::new(queries);
         Ok(self
             .catalog
             .entities()
@@ -264,7 +261,7 @@ impl Builder<'_> {
                     self.keep(name, plan.stored.clone());
                     if let Some(watermark) = &plan.ingest.watermark {
                         let time = (watermark.column.clone(), vec![marks::watermark()]);
-                        self.times.insert(name.key(), vec![time]);
+                        self.found.add_times(&name.name, vec![time]);
                     }
                 }
                 Some((columns, work))
@@ -279,8 +276,7 @@ impl Builder<'_> {
                     &mut self.faults,
                 )?;
                 if let Work::Lookup(plan) = &work {
-                    self.known
-                        .insert(name.key(), Known::Lookup(Arc::clone(plan)));
+                    self.found.add(&name.name, Known::Lookup(Arc::clone(plan)));
                 }
                 Some((relation::visible_columns(relation), work))
             }
@@ -312,7 +308,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn keep(&mut self, name: &Ident, stored: Stored) {
-        self.known.insert(name.key(), Known::Kept(stored));
+        self.found.add(&name.name, Known::Kept(stored));
     }
 
     /// Binds the query that a WebSocket source starts its connections from.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::build::{Builder, Known, ViewInfo};
+use super::build::Builder;
+use super::known::{Known, ViewInfo};
 use super::marks::{self, Mark, Reach, WATERMARK, list, names_of};
 use super::node::{Closing, Horizon};
 use super::times::{Analysis, Lineage, Named, covers, lineage};
@@ -35,12 +36,11 @@ impl Builder<'_> {
 
     /// Returns what the columns of a relation say of event time.
     pub(super) fn named(&self, name: &str) -> Option<Named> {
-        let key = name.to_lowercase();
-        Some(match self.known.get(&key)? {
+        Some(match &*self.found.get(name)? {
             Known::Kept(stored) => {
-                let times = self.times.get(&key);
+                let times = self.found.times(name);
                 let floors = |column: &String| {
-                    let mut times = times.into_iter().flatten();
+                    let mut times = times.as_deref().into_iter().flatten();
                     let (_, floors) = times.find(|(name, _)| name.eq_ignore_ascii_case(column))?;
                     Some(floors.clone())
                 };
@@ -72,7 +72,7 @@ impl Builder<'_> {
             })
             .collect();
         if !times.is_empty() && lineage.reason.is_none() {
-            self.times.insert(name.key(), times);
+            self.found.add_times(&name.name, times);
         }
     }
 
@@ -165,7 +165,7 @@ impl Builder<'_> {
                     "read a TABLE without a key, a SOURCE, or a view that EMITs ON WINDOW CLOSE";
                 return Err(Box::new(at_input(fault(message)).help(help)));
             }
-            if !self.times.contains_key(&name.to_lowercase()) {
+            if self.found.times(name).is_none() {
                 let message = format!("`{name}` has no watermark, so no window of it ever closes");
                 return Err(Box::new(at_input(fault(message)).help(HELP_WATERMARK)));
             }

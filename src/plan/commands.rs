@@ -41,7 +41,7 @@ impl Builder<'_> {
         let reads_broken = parsed
             .reads
             .iter()
-            .any(|read| self.broken.contains(&read.name.to_lowercase()));
+            .any(|read| self.found.is_broken(&read.name));
         if self.check_reads(query, &parsed.reads)
             && !reads_broken
             && let Err(fault) = self.binder.describe(self.catalog, query)

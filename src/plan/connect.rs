@@ -7,6 +7,7 @@ use crate::secret::Secrets;
 use crate::sql::OptionList;
 
 /// What option values are resolved with.
+#[derive(Clone, Copy)]
 pub struct Settings<'a> {
     pub environment: &'a Environment,
     pub secrets: &'a Secrets,

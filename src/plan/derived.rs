@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::bind::first_word;
-use super::build::{Builder, Known, ViewInfo};
+use super::build::Builder;
 use super::feed::{Feed, Input};
+use super::known::{Known, ViewInfo};
 use super::lookup;
 use super::maintain::{self, Views, calls_volatile, inline};
 use super::node::{DerivedPlan, Maintenance, Work};
@@ -26,7 +27,7 @@ impl Builder<'_> {
         let columns = self.add_query(name, query)?;
         let info = self.feed(name, query)?;
         if info.feed.lookups.is_empty() {
-            self.known.insert(name.key(), Known::View(info));
+            self.found.add(&name.name, Known::View(info));
             return Some((
                 columns,
                 Work::View {
@@ -156,7 +157,7 @@ impl Builder<'_> {
         let mut linear = Ok(());
         let mut asks = false;
         for read in &parsed.reads {
-            match self.known.get(&read.name.to_lowercase()) {
+            match self.found.get(&read.name).as_deref() {
                 Some(Known::Kept(stored)) => add_input(&mut feed, stored),
                 Some(Known::View(view)) => {
                     for input in &view.feed.inputs {
@@ -248,14 +249,15 @@ impl Builder<'_> {
         let Some(tree) = tree else {
             return Err("it is not a plain SELECT".to_owned());
         };
-        shape::linear(tree, functions::aggregates(), &|name| match self
-            .known
-            .get(&name.to_lowercase())
-        {
-            Some(Known::Kept(_)) => true,
-            Some(Known::View(view)) => !view.feed.inputs.is_empty(),
-            _ => false,
-        })
+        shape::linear(
+            tree,
+            functions::aggregates(),
+            &|name| match self.found.get(name).as_deref() {
+                Some(Known::Kept(_)) => true,
+                Some(Known::View(view)) => !view.feed.inputs.is_empty(),
+                _ => false,
+            },
+        )
     }
 
     fn ask(
@@ -271,7 +273,7 @@ impl Builder<'_> {
                 .push(Diagnostic::new(first_word(query), message));
             return None;
         };
-        let find = |lookup: &str| match self.known.get(&lookup.to_lowercase()) {
+        let find = |lookup: &str| match self.found.get(lookup).as_deref() {
             Some(Known::Lookup(plan)) => {
                 let entity = self.catalog.get(lookup)?;
                 Some((Arc::clone(plan), entity.name().clone()))

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::build::{Builder, Known, ViewInfo};
+use super::build::Builder;
 use super::closing::{back, least};
+use super::known::{Known, ViewInfo};
 use super::marks::{self, From, Mark, Reach, list};
 use super::node::Horizon;
 use super::times::Analysis;
@@ -19,8 +20,8 @@ impl Builder<'_> {
         let tree = query.tree.as_ref()?;
         let inputs = &info.feed.inputs;
         let timed = inputs.iter().all(|input| {
-            let key = input.stored.name.to_lowercase();
-            input.stored.layout != Layout::Changing && self.times.contains_key(&key)
+            input.stored.layout != Layout::Changing
+                && self.found.times(&input.stored.name).is_some()
         });
         let scans = &info.lineage.scans;
         if !timed || inputs.len() != 2 || scans.len() != 2 || scans[0] == scans[1] {
@@ -30,7 +31,7 @@ impl Builder<'_> {
             query
                 .reads
                 .iter()
-                .all(|read| match self.known.get(&read.name.to_lowercase()) {
+                .all(|read| match self.found.get(&read.name).as_deref() {
                     Some(Known::View(view)) => view.linear.is_ok(),
                     Some(Known::Kept(_)) => true,
                     Some(Known::Lookup(_)) | None => false,
@@ -73,7 +74,7 @@ impl Builder<'_> {
     }
 
     fn is_linear_in(&self, tree: &Value, stream: &str) -> bool {
-        let reads = |name: &str| match self.known.get(&name.to_lowercase()) {
+        let reads = |name: &str| match self.found.get(name).as_deref() {
             Some(Known::Kept(stored)) => stored.name.to_lowercase() == stream,
             Some(Known::View(view)) => {
                 (view.feed.inputs.iter()).any(|input| input.stored.name.to_lowercase() == stream)

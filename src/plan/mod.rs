@@ -10,7 +10,9 @@ mod node;
 
 // How it is made, in order.
 mod bind;
+mod known;
 mod build;
+mod schedule;
 mod connect;
 mod columns;
 mod relation;

@@ -43,6 +43,8 @@ pub(super) struct Decomposer<'a> {
     mentions: usize,
     /// What has been taken apart: a view that is read twice is one relation.
     done: HashMap<String, usize>,
+    /// The whole query without its modifiers, and its columns.
+    whole: (Value, Vec<(String, String)>),
 }
 
 impl<'a> Decomposer<'a> {
@@ -58,6 +60,7 @@ impl<'a> Decomposer<'a> {
             reads: Vec::new(),
             mentions: 0,
             done: HashMap::new(),
+            whole: (Value::Null, Vec::new()),
         };
         for (name, relation) in inputs {
             decomposer.add(name, relation, 1);
@@ -80,6 +83,7 @@ impl<'a> Decomposer<'a> {
         tree: &Value,
         columns: &[(String, String)],
     ) -> Result<Program, Reason> {
+        self.whole = (unmodified(tree), columns.to_vec());
         let output = self.relation(tree)?;
         if output < self.relations.len() - self.stages.len() {
             return Err("it is its input".to_owned());
@@ -149,6 +153,10 @@ impl<'a> Decomposer<'a> {
 
     /// Returns the columns of a query over relations by their bound names.
     pub fn describe(&self, tree: &Value) -> Result<Vec<(String, String)>, Reason> {
+        let (whole, columns) = &self.whole;
+        if tree == whole {
+            return Ok(columns.clone());
+        }
         self.describe_text(&self.text(tree)?)
     }
 
@@ -276,8 +284,7 @@ impl<'a> Decomposer<'a> {
                 _ => return Err("it has a LIMIT of another form".to_owned()),
             }
         }
-        let mut body = node.clone();
-        body["modifiers"] = json!([]);
+        let mut body = unmodified(node);
         if let Some(limit) = limit {
             if let Some(distinct) = distinct {
                 body["modifiers"] = json!([distinct]);
@@ -531,6 +538,13 @@ impl<'a> Decomposer<'a> {
         body["select_list"] = json!(list);
         Ok(name)
     }
+}
+
+/// Returns a query node without DISTINCT, ORDER BY and LIMIT.
+fn unmodified(node: &Value) -> Value {
+    let mut body = node.clone();
+    body["modifiers"] = json!([]);
+    body
 }
 
 fn order_term(key: &str, order: &Value) -> Result<String, Reason> {
