@@ -13,7 +13,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 const CRATES: &[(&str, &[&str])] = &[
     ("duckdb", &["engine/", "batch.rs"]),
     // The schema registry of Kafka speaks HTTP.
-    ("ureq", &["connector/http/", "connector/kafka/"]),
+    (
+        "ureq",
+        &["connector/agents.rs", "connector/http/", "connector/kafka/"],
+    ),
     ("rdkafka", &["connector/kafka/"]),
     ("tungstenite", &["connector/ws/"]),
     ("async_tungstenite", &["connector/ws/"]),

@@ -13,10 +13,10 @@ use super::progress::Progress;
 use super::state_dir::{self, NewState, StateDir};
 use super::{Outcome, load, replay, restart};
 use crate::catalog::Catalog;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
-use crate::plan::{Binder, check_with};
+use crate::plan::{Binder, Plan, check_with};
 use crate::record::Recorder;
 use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
@@ -134,37 +134,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let listener = bind(arguments)?;
     let environment = Environment::of_process();
-    let mut sources = load::read(&arguments.paths)?;
-    let (mut catalog, mut faults) = Catalog::of_files(&sources);
-    faults.extend(catalog.commands.iter().map(|command| {
-        Diagnostic::new(command.span, "a pipeline file only defines entities")
-            .help("run this statement with `omlsp sql`")
-    }));
-    let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
-    // Most of the start is two databases that open, so both do at once.
-    let (opened, binder) = std::thread::scope(|scope| {
-        let binder = scope.spawn(Binder::new);
-        let opened = Opened::open(arguments);
-        (opened, binder.join().expect("the binder does not panic"))
-    });
-    // Faults of the pipeline come before those of a directory that nothing has been kept in.
-    let opened = if had_state { Ok(opened?) } else { opened };
-    // What statements created belongs to the pipeline too.
-    if let Ok(opened) = &opened
-        && opened.new.is_none()
-    {
-        let vault = opened.vault(&environment);
-        let session = opened.database.session()?;
-        server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
-    }
-    let checked = check_with(&binder?, &catalog, &environment, faults)?;
-    let Some(plan) = checked.plan else {
-        load::print_faults(&sources, &checked.faults);
+    let Some(ready) = prepare(arguments, &environment)? else {
         return Ok(Outcome::Failed);
     };
+    let Ready {
+        sources,
+        catalog,
+        plan,
+        mut opened,
+    } = ready;
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
-    let mut opened = opened?;
     let session = opened.database.session()?;
     let steps = state::compare(&session, &plan, arguments.replace)?;
     if arguments.plan {
@@ -206,6 +186,53 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Done
     })
+}
+
+/// A valid pipeline, and its state.
+struct Ready {
+    sources: SourceMap,
+    catalog: Catalog,
+    plan: Plan,
+    opened: Opened,
+}
+
+/// Opens the state and checks the pipeline; `None` after its faults were printed.
+fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<Option<Ready>> {
+    let mut sources = load::read(&arguments.paths)?;
+    let (mut catalog, mut faults) = Catalog::of_files(&sources);
+    faults.extend(catalog.commands.iter().map(|command| {
+        Diagnostic::new(command.span, "a pipeline file only defines entities")
+            .help("run this statement with `omlsp sql`")
+    }));
+    let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
+    // Most of the start is two databases that open, so both do at once.
+    let (opened, binder) = std::thread::scope(|scope| {
+        let binder = scope.spawn(Binder::new);
+        let opened = Opened::open(arguments);
+        (opened, binder.join().expect("the binder does not panic"))
+    });
+    // Faults of the pipeline come before those of a directory that nothing has been kept in.
+    let opened = if had_state { Ok(opened?) } else { opened };
+    // What statements created belongs to the pipeline too.
+    if let Ok(opened) = &opened
+        && opened.dir.is_some()
+        && opened.new.is_none()
+    {
+        let vault = opened.vault(environment);
+        let session = opened.database.session()?;
+        server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
+    }
+    let checked = check_with(&binder?, &catalog, environment, faults)?;
+    let Some(plan) = checked.plan else {
+        load::print_faults(&sources, &checked.faults);
+        return Ok(None);
+    };
+    Ok(Some(Ready {
+        sources,
+        catalog,
+        plan,
+        opened: opened?,
+    }))
 }
 
 /// Takes the address to listen on, before anything starts.
