@@ -37,6 +37,26 @@ bench-parts *ARGS:
 bench-views *ARGS:
     cargo bench --bench views -- {{ARGS}}
 
+# The functions that every pipeline runs, which the linker puts side by side: made anew of two runs under valgrind.
+order: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    traced() { valgrind --tool=callgrind --demangle=no --callgrind-out-file="$folder/calls.%p" {{binary}} "$@"; }
+    traced run --replay pipelines/record pipelines > /dev/null
+    cat > "$folder/views.sql" <<'SQL'
+    CREATE TABLE t (n BIGINT, k BIGINT AS (n % 10)) WITH (connector = 'generate', rows = '2000');
+    CREATE VIEW v AS SELECT k, n + 1 AS n FROM t;
+    CREATE MATERIALIZED VIEW m AS SELECT k, count(*) AS rows, sum(n) AS total FROM v GROUP BY k;
+    CREATE SINK p FROM t WITH (connector = 'stdout');
+    CREATE SINK q FROM m WITH (connector = 'stdout', changes = 'op');
+    SQL
+    traced run --once --state-dir "$folder/state" "$folder/views.sql" > /dev/null
+    # Names of Rust's have a hash in them that the next version changes.
+    sed -nE "s/^c?fn=\([0-9]+\) //p" "$folder"/calls.* | sed -E "s/'[0-9]+$//" \
+        | grep -v -E '17h[0-9a-f]{16}E' | LC_ALL=C sort -u > .cargo/order.txt
+
 # Run a pipeline once, in memory.
 once PATH:
     cargo run --release -- run --once --ephemeral {{PATH}}
