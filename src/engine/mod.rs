@@ -61,7 +61,10 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
-        Self::open_as(path, memory_bytes, Time::System, Config::default())?.seal("")
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Its own default, four of them per processor, is for storage behind a network.
+        let config = Config::default().with("async_threads", threads.to_string())?;
+        Self::open_as(path, memory_bytes, Time::System, config)?.seal("")
     }
 
     /// Opens a database in memory that is for names and types and never has rows: without an optimizer, and with
