@@ -62,21 +62,26 @@ pub fn upsert(
     let list = stored.column_list();
     let data = stored.data();
     let keys: Vec<String> = key.iter().map(|name| quote_ident(name)).collect();
-    let same_key = same(&keys, "old", "new");
-    let all: Vec<String> = stored
-        .columns
-        .iter()
-        .map(|(name, _)| quote_ident(name))
-        .collect();
-    let same_row = same(&all, "old", "new");
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE latest AS SELECT {list} FROM temp.next \
-         WHERE rowid IN (SELECT max(rowid) FROM temp.next GROUP BY {}) ORDER BY rowid;\n\
-         CREATE OR REPLACE TEMP TABLE gone AS SELECT old.rowid AS _row, old.* FROM {data} AS old \
-         JOIN temp.latest AS new ON {same_key} WHERE NOT ({same_row});\n\
-         CREATE OR REPLACE TEMP TABLE come AS SELECT new.* FROM temp.latest AS new \
-         WHERE NOT EXISTS (SELECT 1 FROM {data} AS old WHERE {same_row});\n",
+         WHERE rowid IN (SELECT max(rowid) FROM temp.next GROUP BY {}) ORDER BY rowid",
         keys.join(", ")
+    ))?;
+    let of_key = |column: &&(String, String)| {
+        let mut names = key.iter();
+        names.any(|name| name.eq_ignore_ascii_case(&column.0))
+    };
+    let key: Vec<(String, String)> = stored.columns.iter().filter(of_key).cloned().collect();
+    let same_key = same_rows(session, "latest", &key, ("old", "new"))?;
+    let all = names(&stored.columns);
+    let same_row = same(&all, "old", "new");
+    session.execute_batch(&format!(
+        "CREATE OR REPLACE TEMP TABLE matched AS SELECT old.rowid AS _row, old.* FROM {data} AS old \
+         SEMI JOIN temp.latest AS new ON {same_key};\n\
+         CREATE OR REPLACE TEMP TABLE gone AS SELECT old.* FROM temp.matched AS old \
+         ANTI JOIN temp.latest AS new ON {same_row};\n\
+         CREATE OR REPLACE TEMP TABLE come AS SELECT new.* FROM temp.latest AS new \
+         ANTI JOIN temp.matched AS old ON {same_row};\n"
     ))?;
     apply(session, stored, stamp)
 }
@@ -118,13 +123,9 @@ pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow
 
 /// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`.
 fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
-    let all: Vec<String> = stored
-        .columns
-        .iter()
-        .map(|(name, _)| quote_ident(name))
-        .collect();
+    let all = names(&stored.columns);
     let (list, data) = (all.join(", "), stored.data());
-    let same_row = same(&all, "old", "doomed");
+    let same_row = same_rows(session, "excess", &stored.columns, ("old", "doomed"))?;
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE gone AS \
          WITH doomed AS (SELECT {list}, count(*) AS _count FROM temp.excess GROUP BY ALL) \
@@ -161,6 +162,50 @@ fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Cha
         )?;
     }
     Ok(Change { deleted, inserted })
+}
+
+fn names(columns: &[(String, String)]) -> Vec<String> {
+    columns.iter().map(|(name, _)| quote_ident(name)).collect()
+}
+
+/// Returns the condition that rows of two tables agree in these columns, NULL taken as a value.
+///
+/// One of the two is the temporary table `few`, with the smaller number of rows. Where that has no NULL in a column,
+/// the values are held equal by `=`: for that alone the engine looks them up while it scans the other table.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn same_rows(
+    session: &Session,
+    few: &str,
+    columns: &[(String, String)],
+    (left, right): (&str, &str),
+) -> anyhow::Result<String> {
+    let counts: Vec<String> = (names(columns).iter())
+        .map(|name| format!("(count(*) = count({name}))::VARCHAR"))
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM temp.{}",
+        counts.join(", "),
+        quote_ident(few)
+    );
+    let complete = session.texts(&sql, &[])?.into_iter().flatten();
+    let pairs: Vec<String> = (columns.iter().zip(complete))
+        .map(|((name, sql_type), complete)| {
+            let equal = match complete.as_deref() {
+                // What has parts may have NULL among them.
+                Some("true") if !sql_type.contains(['(', '[']) || is_decimal(sql_type) => "=",
+                _ => "IS NOT DISTINCT FROM",
+            };
+            let name = quote_ident(name);
+            format!("{left}.{name} {equal} {right}.{name}")
+        })
+        .collect();
+    Ok(pairs.join(" AND "))
+}
+
+fn is_decimal(sql_type: &str) -> bool {
+    sql_type.to_ascii_uppercase().starts_with("DECIMAL(")
 }
 
 fn same(columns: &[String], left: &str, right: &str) -> String {

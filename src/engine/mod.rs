@@ -15,11 +15,11 @@ mod changes;
 mod ledger;
 mod store;
 
-pub use changes::{Change, RowsMissing, Stamp, apply_changes, replace_all, upsert};
+pub use changes::{Change, RowsMissing, Stamp, apply_changes, replace_all, same_rows, upsert};
 pub use fault::SqlFault;
 pub use ledger::{CommittedStream, ErrorRecord, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
 pub use session::{Interrupt, Session};
-pub use store::{Layout, SEQ, Stored, TRIGGER};
+pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -55,26 +55,27 @@ impl Stored {
 
     /// Returns the statements that make the tables, and the name that users read.
     pub fn create_sql(&self) -> String {
-        let columns: Vec<String> = (self.columns.iter())
-            .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
-            .collect();
-        let columns = columns.join(", ");
-        let mut sql = self.tables_sql(&columns);
+        let mut sql = self.tables_sql();
         if self.visible {
             sql.push_str(&self.view_sql());
         }
         sql
     }
 
-    fn tables_sql(&self, columns: &str) -> String {
+    fn tables_sql(&self) -> String {
         let data = self.data();
+        let columns: Vec<String> = (self.columns.iter())
+            .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
+            .collect();
+        let columns = columns.join(", ");
         match self.layout {
             Layout::Append | Layout::Passing => {
                 format!("CREATE TABLE {data} ({columns}, {SEQ} BIGINT, {TRIGGER} TIMESTAMP);\n")
             }
             Layout::Changing => format!(
-                "CREATE TABLE {data} ({columns});\n\
+                "CREATE TABLE {data} ({});\n\
                  CREATE TABLE {} ({columns}, {SEQ} BIGINT, {TRIGGER} TIMESTAMP, {SIGN} TINYINT);\n",
+                changing_columns(&self.columns),
                 self.changes()
             ),
         }
@@ -168,4 +169,33 @@ impl Stored {
             self.log()
         )
     }
+}
+
+/// Returns the column list of a table in which some rows are looked up for each batch.
+///
+/// Numbers of 128 bits are kept as they are: to unpack a vector of them takes ten times as long as to read it.
+pub fn changing_columns(columns: &[(String, String)]) -> String {
+    let columns: Vec<String> = (columns.iter())
+        .map(|(name, sql_type)| {
+            let name = quote_ident(name);
+            match is_wide(sql_type) {
+                true => format!("{name} {sql_type} USING COMPRESSION uncompressed"),
+                false => format!("{name} {sql_type}"),
+            }
+        })
+        .collect();
+    columns.join(", ")
+}
+
+/// Says whether a type is a number of 128 bits.
+fn is_wide(sql_type: &str) -> bool {
+    /// The digits of a DECIMAL that 64 bits hold.
+    const DIGITS_MAX: u32 = 18;
+    let sql_type = sql_type.to_ascii_uppercase();
+    let digits = sql_type.strip_prefix("DECIMAL(").and_then(|rest| {
+        let digits = rest.strip_suffix(')')?.split(',').next()?;
+        digits.trim().parse::<u32>().ok()
+    });
+    matches!(sql_type.as_str(), "HUGEINT" | "UHUGEINT")
+        || digits.is_some_and(|digits| digits > DIGITS_MAX)
 }

@@ -196,13 +196,20 @@ impl Decomposer<'_> {
     }
 }
 
-/// Replaces what a call takes by columns `_x…`, which are added to what is taken.
+/// Replaces what a call takes by columns `_x…`, which are added to what is taken unless they are there.
 fn taken_apart(call: &Value, columns: &mut usize, taken: &mut Vec<Value>) -> Call {
     let mut take = |expression: &Value| {
         let mut any = false;
         columns_of(expression, &mut |_| any = true);
         if !any {
             return expression.clone();
+        }
+        let known = taken.iter().find(|item| {
+            let name = item["alias"].as_str().unwrap_or("");
+            name.starts_with("_x") && same_expression(item, expression)
+        });
+        if let Some(name) = known.and_then(|item| item["alias"].as_str()) {
+            return column(&[name]);
         }
         let name = format!("_x{columns}");
         *columns += 1;

@@ -67,7 +67,7 @@ impl Slot<'_> {
                 (vec![column], name)
             }
         };
-        stage.accumulators.extend(accumulators);
+        let last = share(stage, accumulators, last);
         stage
             .finals
             .push(format!("CAST({last} AS {})", self.result));
@@ -111,6 +111,10 @@ impl Slot<'_> {
         };
         let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Ok(match (call.name.as_str(), all.as_slice()) {
+            // Every group has it anyway.
+            ("count_star", []) | ("count", []) if filter == "true" => {
+                Some((Vec::new(), "_n".to_owned()))
+            }
             ("count_star", []) | ("count", []) => {
                 let n = self.count("n", &filter);
                 Some((vec![n], self.name("n")))
@@ -417,5 +421,40 @@ fn of_gone(filter: &str) -> String {
         format!("gone.{filter}")
     } else {
         filter.to_owned()
+    }
+}
+
+/// Adds accumulators to a stage, but takes the one that is there where another call keeps the same. Returns the
+/// final value over those.
+fn share(stage: &mut Aggregate, accumulators: Vec<Accumulator>, last: String) -> String {
+    let mut last = last;
+    let mut shared: Vec<(String, String)> = Vec::new();
+    for mut column in accumulators {
+        for (own, other) in &shared {
+            column = column.renamed(own, other);
+        }
+        let same = (stage.accumulators.iter())
+            .find(|other| column.clone().renamed(&column.name, &other.name) == **other);
+        match same {
+            Some(other) => {
+                last = last.replace(&column.name, &other.name);
+                shared.push((column.name, other.name.clone()));
+            }
+            None => stage.accumulators.push(column),
+        }
+    }
+    last
+}
+
+impl Accumulator {
+    /// Returns it over another name for a column. Names of accumulators are no parts of each other.
+    fn renamed(self, from: &str, to: &str) -> Self {
+        Self {
+            name: self.name.replace(from, to),
+            sql_type: self.sql_type,
+            partial: self.partial.replace(from, to),
+            merged: self.merged.replace(from, to),
+            lost: self.lost.map(|lost| lost.replace(from, to)),
+        }
     }
 }

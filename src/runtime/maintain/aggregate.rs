@@ -1,6 +1,7 @@
 //! Groups and their accumulators during one batch.
 
 use super::change::{Changes, Rows};
+use crate::engine::same_rows;
 use crate::plan::{Aggregate, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -160,6 +161,7 @@ impl Changes<'_> {
             .map(|column| format!(", {}", column.name))
             .collect();
         let session = self.session;
+        let columns = super::partition::key_columns(&stage.key_types);
         session.execute_batch(&format!(
             "CREATE OR REPLACE TEMP TABLE {old_table} AS SELECT old.rowid AS _row, old.* FROM {state} AS old \
              SEMI JOIN temp.{fresh} AS new ON {same};\n\
@@ -171,7 +173,7 @@ impl Changes<'_> {
             fresh = tables.fresh,
             next = tables.next,
             keys = keys(stage, "new"),
-            same = same_keys(stage, "old", "new"),
+            same = same_rows(session, &tables.fresh, &columns, ("old", "new"))?,
         ))?;
         let old = session
             .number(&format!("SELECT count(*) FROM temp.{}", tables.old), &[])?

@@ -12,7 +12,9 @@ mod top;
 use change::Changes;
 pub use change::head_of;
 
-use crate::engine::{Change, Layout, Ledger, Session, Stamp, Stored, apply_changes, replace_all};
+use crate::engine::{
+    Change, Layout, Ledger, Session, Stamp, Stored, apply_changes, changing_columns, replace_all,
+};
 use crate::plan::{Program, Stage};
 use crate::sql::quote_ident;
 
@@ -142,16 +144,10 @@ impl Maintainer<'_> {
         for (index, stage) in self.program.stages.iter().enumerate() {
             let mut columns: Vec<(String, String)> = Vec::new();
             let relation = &self.program.relations[self.program.output_of(index)];
-            let keys = |types: &[String]| -> Vec<(String, String)> {
-                let types = types.iter().enumerate();
-                types
-                    .map(|(key, sql_type)| (format!("_k{key}"), sql_type.clone()))
-                    .collect()
-            };
             match stage {
                 Stage::Block(_) => continue,
                 Stage::Aggregate(stage) => {
-                    columns.extend(keys(&stage.key_types));
+                    columns.extend(partition::key_columns(&stage.key_types));
                     columns.push(("_n".to_owned(), "BIGINT".to_owned()));
                     let accumulators = stage.accumulators.iter();
                     columns.extend(
@@ -160,17 +156,14 @@ impl Maintainer<'_> {
                 }
                 Stage::Partition(stage) => {
                     columns.extend(relation.columns.iter().cloned());
-                    columns.extend(keys(&stage.key_types));
+                    columns.extend(partition::key_columns(&stage.key_types));
                 }
                 Stage::Top(stage) => {
                     columns.extend(self.program.relations[stage.of].columns.iter().cloned());
                     columns.push(("_complete".to_owned(), "BOOLEAN".to_owned()));
                 }
             }
-            let columns: Vec<String> = (columns.iter())
-                .map(|(name, sql_type)| format!("{} {sql_type}", quote_ident(name)))
-                .collect();
-            tables.push((self.table_name(index), columns.join(", ")));
+            tables.push((self.table_name(index), changing_columns(&columns)));
         }
         tables
     }

@@ -1,6 +1,7 @@
 //! Partitions during one batch: those it touches are evaluated again, and compared with what was kept.
 
 use super::change::{Changes, Rows};
+use crate::engine::same_rows;
 use crate::plan::{Partition, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -28,13 +29,14 @@ impl Changes<'_> {
         let keys = keys.join(", ");
         self.touched(&[format!("SELECT {keys} FROM temp.{rows}")])?;
         let again = self.over_contents(&stage.keys, &stage.touched_sql);
+        let columns = key_columns(&stage.key_types);
+        let same_keys = same_rows(self.session, TOUCHED, &columns, ("old", TOUCHED))?;
         self.session.execute_batch(&format!(
             "CREATE OR REPLACE TEMP TABLE {old} AS SELECT old.rowid AS _row, old.* FROM {state} AS old \
-             SEMI JOIN temp.{TOUCHED} AS _touched ON {};\n\
+             SEMI JOIN temp.{TOUCHED} ON {same_keys};\n\
              CREATE OR REPLACE TEMP TABLE {next} AS SELECT * FROM ({again}\n) AS _rows({list}, {keys});\n\
              DELETE FROM {state} WHERE rowid IN (SELECT _row FROM temp.{old});\n\
-             INSERT INTO {state} SELECT * FROM temp.{next}",
-            same_keys(stage.key_types.len(), "old", TOUCHED)
+             INSERT INTO {state} SELECT * FROM temp.{next}"
         ))?;
         let rows = self.kept_difference(index, &list, (&old, &next))?;
         self.add(rows, content);
@@ -65,6 +67,14 @@ impl Changes<'_> {
             minus: side("minus", (old, next))?,
         })
     }
+}
+
+/// Returns the key columns with their types.
+pub(super) fn key_columns(key_types: &[String]) -> Vec<(String, String)> {
+    let types = key_types.iter().enumerate();
+    types
+        .map(|(key, sql_type)| (format!("_k{key}"), sql_type.clone()))
+        .collect()
 }
 
 /// Returns the condition that two tables agree in their key columns, NULL taken as a key.
