@@ -72,11 +72,12 @@ pub fn upsert(
         names.any(|name| name.eq_ignore_ascii_case(&column.0))
     };
     let key: Vec<(String, String)> = stored.columns.iter().filter(of_key).cloned().collect();
-    let same_key = same_rows(session, "latest", &key, ("old", "new"))?;
+    let candidates = candidates(session, &data, ("latest", &key))?;
+    let same_key = same(&names(&key), "old", "new");
     let all = names(&stored.columns);
     let same_row = same(&all, "old", "new");
     session.execute_batch(&format!(
-        "CREATE OR REPLACE TEMP TABLE matched AS SELECT old.rowid AS _row, old.* FROM {data} AS old \
+        "CREATE OR REPLACE TEMP TABLE matched AS SELECT * FROM {candidates} AS old \
          SEMI JOIN temp.latest AS new ON {same_key};\n\
          CREATE OR REPLACE TEMP TABLE gone AS SELECT old.* FROM temp.matched AS old \
          ANTI JOIN temp.latest AS new ON {same_row};\n\
@@ -124,12 +125,13 @@ pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow
 /// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`.
 fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
     let all = names(&stored.columns);
-    let (list, data) = (all.join(", "), stored.data());
-    let same_row = same_rows(session, "excess", &stored.columns, ("old", "doomed"))?;
+    let list = all.join(", ");
+    let candidates = candidates(session, &stored.data(), ("excess", &stored.columns))?;
+    let same_row = same(&all, "old", "doomed");
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE gone AS \
          WITH doomed AS (SELECT {list}, count(*) AS _count FROM temp.excess GROUP BY ALL) \
-         SELECT old.rowid AS _row, old.* FROM {data} AS old JOIN doomed ON {same_row} \
+         SELECT old.* FROM {candidates} AS old JOIN doomed ON {same_row} \
          QUALIFY row_number() OVER (PARTITION BY {}) <= any_value(doomed._count) OVER (PARTITION BY {});\n",
         prefixed(&all, "old"),
         prefixed(&all, "old"),
@@ -168,40 +170,58 @@ fn names(columns: &[(String, String)]) -> Vec<String> {
     columns.iter().map(|(name, _)| quote_ident(name)).collect()
 }
 
-/// Returns the condition that rows of two tables agree in these columns, NULL taken as a value.
+/// Returns a reference to those rows of a table that may agree with one of the temporary table `few` in these columns,
+/// with their row id as `_row`.
 ///
-/// One of the two is the temporary table `few`, with the smaller number of rows. Where that has no NULL in a column,
-/// the values are held equal by `=`: for that alone the engine looks them up while it scans the other table.
+/// They are found by the one column with the most values in `few` and no NULL. For the equality of one column alone
+/// the engine looks values up while it scans: of the others it then reads little.
 ///
 /// # Errors
 /// DuckDB's own.
-pub fn same_rows(
+pub fn candidates(
     session: &Session,
-    few: &str,
-    columns: &[(String, String)],
-    (left, right): (&str, &str),
+    table: &str,
+    (few, columns): (&str, &[(String, String)]),
 ) -> anyhow::Result<String> {
-    let counts: Vec<String> = (names(columns).iter())
-        .map(|name| format!("(count(*) = count({name}))::VARCHAR"))
+    /// Of a wide table, some column among the first is good enough.
+    const COLUMNS_MAX: usize = 16;
+    let plain: Vec<String> = (columns.iter())
+        .filter(|(_, sql_type)| !has_parts(sql_type))
+        .take(COLUMNS_MAX)
+        .map(|(name, _)| quote_ident(name))
         .collect();
-    let sql = format!(
-        "SELECT {} FROM temp.{}",
-        counts.join(", "),
-        quote_ident(few)
-    );
-    let complete = session.texts(&sql, &[])?.into_iter().flatten();
-    let pairs: Vec<String> = (columns.iter().zip(complete))
-        .map(|((name, sql_type), complete)| {
-            let equal = match complete.as_deref() {
-                // What has parts may have NULL among them.
-                Some("true") if !sql_type.contains(['(', '[']) || is_decimal(sql_type) => "=",
-                _ => "IS NOT DISTINCT FROM",
-            };
-            let name = quote_ident(name);
-            format!("{left}.{name} {equal} {right}.{name}")
+    let counts: Vec<String> = (plain.iter())
+        .map(|name| {
+            format!("CASE WHEN count(*) = count({name}) THEN count(DISTINCT {name}) END::VARCHAR")
         })
         .collect();
-    Ok(pairs.join(" AND "))
+    let mut best: Option<(u64, &String)> = None;
+    if !counts.is_empty() {
+        let sql = format!(
+            "SELECT {} FROM temp.{}",
+            counts.join(", "),
+            quote_ident(few)
+        );
+        let found = session.texts(&sql, &[])?.into_iter().flatten();
+        for (name, count) in plain.iter().zip(found) {
+            let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+            if count > best.map_or(0, |(most, _)| most) {
+                best = Some((count, name));
+            }
+        }
+    }
+    Ok(match best {
+        Some((_, name)) => format!(
+            "(SELECT old.rowid AS _row, old.* FROM {table} AS old SEMI JOIN temp.{} AS few ON old.{name} = few.{name})",
+            quote_ident(few)
+        ),
+        None => format!("(SELECT rowid AS _row, * FROM {table})"),
+    })
+}
+
+/// Says whether values of a type have parts, among which may be NULL.
+fn has_parts(sql_type: &str) -> bool {
+    sql_type.contains(['(', '[']) && !is_decimal(sql_type)
 }
 
 fn is_decimal(sql_type: &str) -> bool {

@@ -15,7 +15,7 @@ mod changes;
 mod ledger;
 mod store;
 
-pub use changes::{Change, RowsMissing, Stamp, apply_changes, replace_all, same_rows, upsert};
+pub use changes::{Change, RowsMissing, Stamp, apply_changes, candidates, replace_all, upsert};
 pub use fault::SqlFault;
 pub use ledger::{CommittedStream, ErrorRecord, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
 pub use session::{Interrupt, Session};

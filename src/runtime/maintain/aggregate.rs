@@ -1,7 +1,7 @@
 //! Groups and their accumulators during one batch.
 
 use super::change::{Changes, Rows};
-use crate::engine::same_rows;
+use crate::engine::candidates;
 use crate::plan::{Aggregate, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -163,17 +163,17 @@ impl Changes<'_> {
         let session = self.session;
         let columns = super::partition::key_columns(&stage.key_types);
         session.execute_batch(&format!(
-            "CREATE OR REPLACE TEMP TABLE {old_table} AS SELECT old.rowid AS _row, old.* FROM {state} AS old \
+            "CREATE OR REPLACE TEMP TABLE {old_table} AS SELECT * FROM {candidates} AS old \
              SEMI JOIN temp.{fresh} AS new ON {same};\n\
              CREATE OR REPLACE TEMP TABLE {next} AS SELECT {keys}, \
              CASE WHEN new._again THEN new._n ELSE coalesce(old._n, 0) + new._n END AS _n{merged} \
              FROM temp.{fresh} AS new LEFT JOIN temp.{old_table} AS old ON {same}",
             old_table = tables.old,
-            state = tables.state,
+            candidates = candidates(session, &tables.state, (&tables.fresh, &columns))?,
             fresh = tables.fresh,
             next = tables.next,
             keys = keys(stage, "new"),
-            same = same_rows(session, &tables.fresh, &columns, ("old", "new"))?,
+            same = same_keys(stage, "old", "new"),
         ))?;
         let old = session
             .number(&format!("SELECT count(*) FROM temp.{}", tables.old), &[])?

@@ -1,7 +1,7 @@
 //! Partitions during one batch: those it touches are evaluated again, and compared with what was kept.
 
 use super::change::{Changes, Rows};
-use crate::engine::same_rows;
+use crate::engine::candidates;
 use crate::plan::{Partition, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -30,9 +30,10 @@ impl Changes<'_> {
         self.touched(&[format!("SELECT {keys} FROM temp.{rows}")])?;
         let again = self.over_contents(&stage.keys, &stage.touched_sql);
         let columns = key_columns(&stage.key_types);
-        let same_keys = same_rows(self.session, TOUCHED, &columns, ("old", TOUCHED))?;
+        let candidates = candidates(self.session, state, (TOUCHED, &columns))?;
+        let same_keys = same_keys(columns.len(), "old", TOUCHED);
         self.session.execute_batch(&format!(
-            "CREATE OR REPLACE TEMP TABLE {old} AS SELECT old.rowid AS _row, old.* FROM {state} AS old \
+            "CREATE OR REPLACE TEMP TABLE {old} AS SELECT * FROM {candidates} AS old \
              SEMI JOIN temp.{TOUCHED} ON {same_keys};\n\
              CREATE OR REPLACE TEMP TABLE {next} AS SELECT * FROM ({again}\n) AS _rows({list}, {keys});\n\
              DELETE FROM {state} WHERE rowid IN (SELECT _row FROM temp.{old});\n\
