@@ -1,4 +1,5 @@
-//! Queries whose views were once wrong, over random batches like any other.
+//! Queries whose views were once wrong, and some that the random ones are too seldom, over random batches like any
+//! other.
 
 use super::pipeline::{Kind, Relation, View};
 
@@ -22,7 +23,15 @@ pub const QUERIES: &[&str] = &[
      SELECT x.c0 % 7 AS c0, x.c1 AS c1, x.c3 AS c3, upper(x.c5) AS c4, y.c1 % 7 AS c5 \
      FROM w AS x JOIN w AS y ON x.c1 = y.c1) \
      SELECT x.c0, x.c1, x.c3, y.c5 FROM w AS x JOIN w AS y ON x.c0 = y.c0 AND x.c1 = y.c1",
+    // Aggregates over different values, as two aggregations.
+    "SELECT a.k, count(DISTINCT a.v) AS c0, count(*) AS c1, sum(a.j) AS c2, min(a.n) AS c3, max(a.s) AS c4, \
+     count(a.v) AS c5, sum(DISTINCT a.v) AS c6 FROM t2 AS a GROUP BY a.k HAVING count(DISTINCT a.v) > 0",
+    "SELECT count(DISTINCT a.s) AS c0, sum(a.v) AS c1, count(*) + 1 AS c2 FROM t2 AS a",
+    "SELECT a.k % 3 AS c0, a.b AS c1, count(DISTINCT a.j + a.v) AS c2 FROM t1 AS a GROUP BY ALL",
 ];
+
+/// Those of them that keep accumulators for what they count.
+pub const DISTINCT: std::ops::Range<usize> = 3..6;
 
 /// Returns the relations that the queries are over.
 pub fn relations() -> Vec<Relation> {

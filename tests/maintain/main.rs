@@ -116,6 +116,19 @@ fn views_that_were_wrong_are_right() {
     }
 }
 
+#[test]
+fn different_values_are_counted_by_what_changes() {
+    let views = known::views();
+    let names: Vec<String> = views[known::DISTINCT]
+        .iter()
+        .map(|view| view.name.clone())
+        .collect();
+    let pipeline = Pipeline::open(known::relations(), views, false).expect("the views are valid");
+    for name in names {
+        assert_eq!(pipeline.words(&name), "groups keep accumulators", "{name}");
+    }
+}
+
 /// Runs views through random batches and compares them after each.
 fn run(
     seed: u64,

@@ -283,6 +283,18 @@ impl Pipeline {
         self.trim()
     }
 
+    /// Says how a view is maintained.
+    pub fn words(&self, view: &str) -> String {
+        let view = self.views.iter().find(|other| other.name == view);
+        match view
+            .and_then(|view| self.derived(view))
+            .map(|plan| &plan.maintenance)
+        {
+            Some(Maintenance::Incremental(program)) => program.words(),
+            other => format!("{other:?}"),
+        }
+    }
+
     fn derived(&self, view: &View) -> Option<&DerivedPlan> {
         self.plan.node(&view.name)?.derived()
     }

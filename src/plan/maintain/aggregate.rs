@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::block::{any_outside_subqueries, weave};
 use super::decompose::{Decomposer, the_only_group};
+use super::distinct::OverGroups;
 use super::program::{Aggregate, Stage};
 use super::slots::{Call, Slot};
 use super::tree::{
@@ -13,10 +14,10 @@ use super::tree::{
 use crate::engine::shape::Reason;
 
 /// An aggregation being taken apart.
-struct Parts {
-    keys: Vec<Value>,
+pub(super) struct Parts {
+    pub keys: Vec<Value>,
     /// The calls of aggregate functions, each once, as written.
-    calls: Vec<Value>,
+    pub calls: Vec<Value>,
 }
 
 impl Decomposer<'_> {
@@ -35,20 +36,26 @@ impl Decomposer<'_> {
         let selected: Result<Vec<Value>, Reason> = (items.iter().zip(&names))
             .map(|(item, (name, _))| Ok(named(&self.over_groups(item, &mut parts)?, name)))
             .collect();
-        let having = self.over_groups(&node["having"], &mut parts)?;
-        let qualify = self.over_groups(&node["qualify"], &mut parts)?;
+        let over = OverGroups {
+            selected: selected?,
+            having: self.over_groups(&node["having"], &mut parts)?,
+            qualify: self.over_groups(&node["qualify"], &mut parts)?,
+        };
+        if let Some(relation) = self.over_distinct(node, (&parts, &over))? {
+            return Ok(relation);
+        }
         if global {
             parts.keys.push(the_only_group());
         }
         let groups = self.groups(node, &parts, global)?;
         let name = self.name_of(groups).to_owned();
-        let mut over = select(selected?, base_table(&name, &name));
-        for (field, condition) in [("where_clause", having), ("qualify", qualify)] {
+        let mut query = select(over.selected, base_table(&name, &name));
+        for (field, condition) in [("where_clause", over.having), ("qualify", over.qualify)] {
             if condition.is_object() {
-                over[field] = condition;
+                query[field] = condition;
             }
         }
-        self.relation(&over)
+        self.relation(&query)
     }
 
     /// Returns the expressions that a query groups by.

@@ -14,6 +14,7 @@ mod keys;
 mod block;
 mod slots;
 mod aggregate;
+mod distinct;
 mod decompose;
 mod rereads;
 

@@ -170,11 +170,10 @@ impl Slot<'_> {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(x))?
             .1;
-        match sql_type.as_str() {
-            "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "UTINYINT" | "USMALLINT"
-            | "UINTEGER" | "UBIGINT" | "BOOLEAN" => Some("HUGEINT"),
+        match sql_type {
+            _ if !is_exact(sql_type) => None,
             _ if sql_type.starts_with("DECIMAL(") => Some("DECIMAL"),
-            _ => None,
+            _ => Some("HUGEINT"),
         }
     }
 
@@ -413,6 +412,23 @@ impl Slot<'_> {
         };
         (vec![column, n], name)
     }
+}
+
+/// Says whether sums of a type are exact, in whatever order they are made.
+pub(super) fn is_exact(sql_type: &str) -> bool {
+    matches!(
+        sql_type,
+        "TINYINT"
+            | "SMALLINT"
+            | "INTEGER"
+            | "BIGINT"
+            | "HUGEINT"
+            | "UTINYINT"
+            | "USMALLINT"
+            | "UINTEGER"
+            | "UBIGINT"
+            | "BOOLEAN"
+    ) || sql_type.starts_with("DECIMAL(")
 }
 
 /// Returns a filter as a condition on a row that goes.
