@@ -46,26 +46,7 @@ impl Decomposer<'_> {
             return Ok(None);
         };
         let groups = parts.keys.len();
-        let mut inner = node.clone();
-        if let Some(object) = inner.as_object_mut() {
-            object.remove("having");
-            object.remove("qualify");
-        }
-        let keys = parts.keys.iter().enumerate();
-        let mut items: Vec<Value> = keys
-            .map(|(index, key)| named(key, &format!("_g{index}")))
-            .collect();
-        items.push(named(&value, VALUE));
-        for (index, call) in parts.calls.iter().enumerate() {
-            if call["distinct"] != true {
-                items.push(named(call, &format!("_p{index}")));
-            }
-        }
-        inner["select_list"] = json!(items);
-        inner["group_expressions"] = parts.keys.iter().cloned().chain([value]).collect();
-        inner["group_sets"] = json!([(0..=groups).collect::<Vec<_>>()]);
-        inner["aggregate_handling"] = json!("STANDARD_HANDLING");
-        let inner = self.relation(&inner)?;
+        let inner = self.relation(&by_value(node, parts, value))?;
         let name = self.name_of(inner).to_owned();
         let outer = |expression: &Value| replaced(expression, &wholes);
         let mut query = select(
@@ -117,6 +98,31 @@ impl Decomposer<'_> {
         let tree = self.parse(&format!("SELECT {}", texts.join(", ")))?;
         Ok(Some(list(&tree["select_list"]).to_vec()))
     }
+}
+
+/// Returns the query by the groups and the expression whose values are different: `_g…` for the keys, [`VALUE`], and
+/// `_p…` for the other calls.
+fn by_value(node: &Value, parts: &Parts, value: Value) -> Value {
+    let mut query = node.clone();
+    if let Some(object) = query.as_object_mut() {
+        object.remove("having");
+        object.remove("qualify");
+    }
+    let keys = parts.keys.iter().enumerate();
+    let mut items: Vec<Value> = keys
+        .map(|(index, key)| named(key, &format!("_g{index}")))
+        .collect();
+    items.push(named(&value, VALUE));
+    for (index, call) in parts.calls.iter().enumerate() {
+        if call["distinct"] != true {
+            items.push(named(call, &format!("_p{index}")));
+        }
+    }
+    query["select_list"] = json!(items);
+    query["group_expressions"] = parts.keys.iter().cloned().chain([value]).collect();
+    query["group_sets"] = json!([(0..=parts.keys.len()).collect::<Vec<_>>()]);
+    query["aggregate_handling"] = json!("STANDARD_HANDLING");
+    query
 }
 
 /// Returns the one argument of a call.
