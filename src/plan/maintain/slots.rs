@@ -111,14 +111,7 @@ impl Slot<'_> {
         };
         let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Ok(match (call.name.as_str(), all.as_slice()) {
-            // Every group has it anyway.
-            ("count_star", []) | ("count", []) if filter == "true" => {
-                Some((Vec::new(), "_n".to_owned()))
-            }
-            ("count_star", []) | ("count", []) => {
-                let n = self.count("n", &filter);
-                Some((vec![n], self.name("n")))
-            }
+            ("count_star", []) | ("count", []) => Some(self.rows(&filter)),
             ("count", [x]) => {
                 let n = self.count("n", &format!("{filter} AND {x} IS NOT NULL"));
                 Some((vec![n], self.name("n")))
@@ -150,6 +143,14 @@ impl Slot<'_> {
             }
             _ => None,
         })
+    }
+
+    /// The number of rows; that of all rows every group has anyway.
+    fn rows(&self, filter: &str) -> (Vec<Accumulator>, String) {
+        if filter == "true" {
+            return (Vec::new(), "_n".to_owned());
+        }
+        (vec![self.count("n", filter)], self.name("n"))
     }
 
     fn count(&self, part: &str, condition: &str) -> Accumulator {
