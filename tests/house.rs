@@ -15,7 +15,12 @@ const CRATES: &[(&str, &[&str])] = &[
     // The schema registry of Kafka speaks HTTP.
     (
         "ureq",
-        &["connector/agents.rs", "connector/http/", "connector/kafka/"],
+        &[
+            "connector/addresses.rs",
+            "connector/agents.rs",
+            "connector/http/",
+            "connector/kafka/",
+        ],
     ),
     ("rdkafka", &["connector/kafka/"]),
     ("tungstenite", &["connector/ws/"]),

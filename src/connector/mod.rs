@@ -6,6 +6,7 @@
 //!
 //! **A new connector is one file (or folder) and one line in [`CONNECTORS`].**
 
+mod addresses;
 mod agents;
 mod authorities;
 pub mod capture;

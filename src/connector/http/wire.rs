@@ -28,6 +28,9 @@ const IGNORED_BYTES_MAX: u64 = 64 * 1024;
 /// The size of the pieces a body is read in; the signal to stop is looked at between them.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// The size of the pieces where little is announced, or nothing.
+const CHUNK_BYTES_MIN: usize = 4 * 1024;
+
 /// A received answer.
 pub(super) struct Response {
     pub status: u16,
@@ -278,7 +281,9 @@ impl Wire {
         let announced = response.body().content_length().unwrap_or(0).min(read_max);
         let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
         let mut reader = response.body_mut().with_config().limit(read_max).reader();
-        let mut chunk = vec![0; CHUNK_BYTES];
+        // The end shows in a piece that is not filled, so one byte more than is announced will do.
+        let pieces = usize::try_from(announced + 1).unwrap_or(CHUNK_BYTES);
+        let mut chunk = vec![0; pieces.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)];
         loop {
             context.stop.check()?;
             match reader.read(&mut chunk) {
