@@ -10,7 +10,7 @@ use crate::catalog::{Entity, Graph};
 use crate::diagnostic::Diagnostic;
 
 /// Another thread with a session of its own is started for so many entities each.
-const ENTITIES_PER_THREAD: usize = 16;
+const ENTITIES_PER_THREAD: usize = 4;
 
 /// More threads would only wait for the locks of the engine's catalog.
 const THREADS_MAX: usize = 4;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
 use crate::plan::{DerivedPlan, Maintenance, Node, Plan, SinkPlan, Work};
@@ -189,13 +190,16 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
                 drop_entity(session, name, *kind)?;
             }
         }
-        for (name, _, action) in &steps.actions {
-            if matches!(action, Action::Create | Action::Replace { .. }) {
-                let node = plan.node(name).expect("the step was made from the plan");
-                create_entity(session, node)?;
-            }
-        }
-        Ok(())
+        let made = |(name, _, action): &(String, EntityKind, Action)| {
+            let made = matches!(action, Action::Create | Action::Replace { .. });
+            made.then(|| plan.node(name).expect("the step was made from the plan"))
+        };
+        let nodes: Vec<&Arc<Node>> = steps.actions.iter().filter_map(made).collect();
+        // First all tables: each makes the engine prepare its statements anew.
+        nodes
+            .iter()
+            .try_for_each(|node| create_tables(session, node))?;
+        nodes.iter().try_for_each(|node| record(session, node))
     })
 }
 
@@ -204,14 +208,25 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
 /// # Errors
 /// DuckDB's own.
 pub fn create_entity(session: &Session, node: &Node) -> anyhow::Result<()> {
-    let ledger = Ledger::new(session);
+    create_tables(session, node)?;
+    record(session, node)
+}
+
+fn create_tables(session: &Session, node: &Node) -> anyhow::Result<()> {
     for stored in stored_of(node) {
         session.execute_batch(&stored.create_sql())?;
-        ledger.stream(&stored.name)?;
     }
     if let Work::View { query } = &node.work {
         let name = crate::sql::quote_ident(&node.name);
         session.execute_batch(&format!("CREATE VIEW main.{name} AS {query}"))?;
+    }
+    Ok(())
+}
+
+fn record(session: &Session, node: &Node) -> anyhow::Result<()> {
+    let ledger = Ledger::new(session);
+    for stored in stored_of(node) {
+        ledger.stream(&stored.name)?;
     }
     if let Work::Sink(plan) = &node.work
         && !plan.snapshot
