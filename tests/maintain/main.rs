@@ -22,14 +22,14 @@ use std::time::Instant;
 use pipeline::{Pipeline, Relation, View};
 use query::Maker;
 
-/// Enough to see every class of query many times, few enough for a minute.
-const PIPELINES: u64 = 160;
+/// Enough to see every class of query many times, few enough for two minutes.
+const PIPELINES: u64 = 240;
 
 /// Batches of one pipeline.
 const BATCHES: usize = 8;
 
 /// A run of [`PIPELINES`] makes more comparisons of a view with its query than this.
-const COMPARISONS_MIN: usize = 2500;
+const COMPARISONS_MIN: usize = 3750;
 
 /// Of so many pipelines or more it can be said how most views are maintained.
 const PIPELINES_TOLD: u64 = 100;

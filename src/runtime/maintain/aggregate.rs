@@ -1,7 +1,7 @@
 //! Groups and their accumulators during one batch.
 
 use super::change::{Changes, Rows};
-use crate::engine::candidates;
+use crate::engine::{candidates, delete_sql};
 use crate::plan::{Aggregate, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -179,10 +179,7 @@ impl Changes<'_> {
             .number(&format!("SELECT count(*) FROM temp.{}", tables.old), &[])?
             .unwrap_or(0);
         if old > 0 {
-            session.execute_batch(&format!(
-                "DELETE FROM {} WHERE rowid IN (SELECT _row FROM temp.{})",
-                tables.state, tables.old
-            ))?;
+            session.execute_batch(&delete_sql(&tables.state, &tables.old))?;
         }
         let kept = if stage.global { "true" } else { "_n > 0" };
         session.execute_batch(&format!(

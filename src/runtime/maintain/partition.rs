@@ -1,7 +1,7 @@
 //! Partitions during one batch: those it touches are evaluated again, and compared with what was kept.
 
 use super::change::{Changes, Rows};
-use crate::engine::candidates;
+use crate::engine::{candidates, delete_sql};
 use crate::plan::{Partition, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -36,8 +36,9 @@ impl Changes<'_> {
             "CREATE OR REPLACE TEMP TABLE {old} AS SELECT * FROM {candidates} AS old \
              SEMI JOIN temp.{TOUCHED} ON {same_keys};\n\
              CREATE OR REPLACE TEMP TABLE {next} AS SELECT * FROM ({again}\n) AS _rows({list}, {keys});\n\
-             DELETE FROM {state} WHERE rowid IN (SELECT _row FROM temp.{old});\n\
-             INSERT INTO {state} SELECT * FROM temp.{next}"
+             {};\n\
+             INSERT INTO {state} SELECT * FROM temp.{next}",
+            delete_sql(state, &old)
         ))?;
         let rows = self.kept_difference(index, &list, (&old, &next))?;
         self.add(rows, content);
