@@ -109,9 +109,9 @@ mod tests {
         let now = Instant::now();
         addresses.known().insert(key.clone(), (now, other.clone()));
         assert_eq!(resolve(&addresses, "http://localhost:8080/"), other);
-        let Some(old) = now.checked_sub(AGE_MAX) else {
-            return;
-        };
+        let old = now
+            .checked_sub(AGE_MAX)
+            .expect("the machine has been up that long");
         addresses.known().insert(key, (old, other));
         assert_eq!(resolve(&addresses, "http://localhost:8080/"), found);
     }

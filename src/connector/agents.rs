@@ -43,9 +43,10 @@ impl Agents {
     pub fn new(base: &Url, limits: AgentLimits, extra_roots: Vec<Certificate<'static>>) -> Self {
         Self {
             limits,
-            proxy: Some(base)
-                .filter(|base| !is_loopback(base))
-                .and_then(|_| Proxy::try_from_env()),
+            proxy: match is_loopback(base) {
+                true => None,
+                false => Proxy::try_from_env(),
+            },
             extra_roots,
             plain: OnceLock::new(),
             secure: OnceLock::new(),

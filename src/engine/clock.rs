@@ -55,14 +55,8 @@ pub(super) fn prepare(session: &Session, time: Time, new: bool) -> anyhow::Resul
         // A state that a repeatable run has left gets the system's clock again.
         Time::System => {
             // Without its database, the name would be that of the engine's own function.
-            let rows = session.texts("SELECT current_database()", &[])?;
-            let name = rows
-                .into_iter()
-                .flatten()
-                .flatten()
-                .next()
-                .unwrap_or_default();
-            let database = crate::sql::quote_ident(&name);
+            let name = session.text("SELECT current_database()", &[])?;
+            let database = crate::sql::quote_ident(&name.unwrap_or_default());
             for definition in GIVEN_MACROS {
                 let name = definition.split('(').next().unwrap_or_default();
                 sql.push_str(&format!("DROP MACRO IF EXISTS {database}.main.{name};\n"));

@@ -115,6 +115,15 @@ impl Session {
         }
     }
 
+    /// Returns a query's single text; NULL and no rows are `None`.
+    ///
+    /// # Errors
+    /// As [`Session::texts`].
+    pub fn text(&self, sql: &str, params: &[&dyn ToSql]) -> anyhow::Result<Option<String>> {
+        let rows = self.texts(sql, params)?;
+        Ok(rows.into_iter().flatten().next().flatten())
+    }
+
     /// Returns the rows of a query as texts, NULL as `None`; for the engine's own small tables.
     ///
     /// # Errors

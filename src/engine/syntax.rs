@@ -72,13 +72,7 @@ impl Session {
     pub fn parse_one(&self, text: &str) -> anyhow::Result<Result<Query, SqlFault>> {
         const SQL: &str = "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, skip_empty := true, \
                            skip_default := true)::VARCHAR";
-        let rows = self.texts(SQL, &[&text])?;
-        let answer = rows
-            .into_iter()
-            .flatten()
-            .flatten()
-            .next()
-            .unwrap_or_default();
+        let answer = self.text(SQL, &[&text])?.unwrap_or_default();
         let query = match tree_of(&answer)? {
             Some(tree) => Self::query_of(&tree, text),
             None => Ok(Self::unserializable(text)),
@@ -156,8 +150,7 @@ impl Session {
     pub fn unparse(&self, tree: &Value) -> anyhow::Result<String> {
         let statement = serde_json::json!({"error": false, "statements": [{"node": tree}]});
         const SQL: &str = "SELECT json_deserialize_sql($1::JSON)";
-        let rows = self.texts(SQL, &[&statement.to_string()])?;
-        let text = rows.into_iter().flatten().flatten().next();
+        let text = self.text(SQL, &[&statement.to_string()])?;
         text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
     }
 }

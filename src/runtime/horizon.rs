@@ -139,8 +139,7 @@ impl Horizon {
             let mut params = self.ranges(ends);
             params.push(self.bounds.watermark);
             let sql = inserted_of(&plan.feed, sql, 1);
-            let rows = session.texts(&sql, &borrowed(&params))?;
-            let start = rows.into_iter().flatten().next().flatten();
+            let start = session.text(&sql, &borrowed(&params))?;
             let start = start.map(|text| text.parse()).transpose()?;
             lows[*at] = lows[*at].min(start.unwrap_or(ENDED));
         }

@@ -23,13 +23,11 @@ impl Changes<'_> {
             self.add(Rows::default(), content);
             return Ok(());
         }
-        let keys: Vec<String> = (0..stage.key_types.len())
-            .map(|key| format!("_k{key}"))
-            .collect();
+        let columns = key_columns(&stage.key_types);
+        let keys: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let keys = keys.join(", ");
         self.touched(&[format!("SELECT {keys} FROM temp.{rows}")])?;
         let again = self.over_contents(&stage.keys, &stage.touched_sql);
-        let columns = key_columns(&stage.key_types);
         let candidates = candidates(self.session, state, (TOUCHED, &columns))?;
         let same_keys = same_keys(columns.len(), "old", TOUCHED);
         self.session.execute_batch(&format!(
