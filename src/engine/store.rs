@@ -133,8 +133,22 @@ impl Stored {
     /// Returns the statement that adds the rows of the query `rows`, which gives the visible columns in
     /// order. The parameter `$seq` holds the batch's number, `$trigger` its trigger in microseconds.
     pub fn append_sql(&self, rows: &str, seq: usize, trigger: usize) -> String {
+        self.numbered_sql(rows, &format!("${seq}::BIGINT"), trigger)
+    }
+
+    /// Returns a statement as [`Stored::append_sql`] that makes several batches of the rows, in their order:
+    /// `$seq` holds the number of the first, `$seq + 1` how many rows each but the last one has.
+    pub fn append_batches_sql(&self, rows: &str, seq: usize, trigger: usize) -> String {
+        let number = format!(
+            "${seq}::BIGINT + (row_number() OVER () - 1) // ${}::BIGINT",
+            seq + 1
+        );
+        self.numbered_sql(rows, &number, trigger)
+    }
+
+    fn numbered_sql(&self, rows: &str, number: &str, trigger: usize) -> String {
         format!(
-            "INSERT INTO {} SELECT *, ${seq}::BIGINT, make_timestamp(${trigger}::BIGINT) FROM ({rows})",
+            "INSERT INTO {} SELECT *, {number}, make_timestamp(${trigger}::BIGINT) FROM ({rows})",
             self.data()
         )
     }

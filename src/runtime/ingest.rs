@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::lateness::Lateness;
+use super::reading::batches_in_state;
 use super::shared::Shared;
 use super::stream::{BatchNote, Stream};
 use crate::batch::RecordBatch;
@@ -28,6 +29,8 @@ pub struct Ingest {
     stream: Arc<Stream>,
     rows_sql: String,
     append_sql: String,
+    /// Adds several batches at once, where nothing is to be asked between them.
+    batches_sql: Option<String>,
     key: Option<Vec<String>>,
     not_null: Vec<String>,
     on_error: OnError,
@@ -35,12 +38,30 @@ pub struct Ingest {
 }
 
 /// What a transaction wrote.
+#[derive(Default)]
 struct Written {
     /// Each batch, with the watermark after it.
     notes: Vec<(BatchNote, Option<i64>)>,
     /// Rows that came, late ones included.
     rows: u64,
     late: u64,
+}
+
+impl Written {
+    fn none_of(rows: &RecordBatch) -> Self {
+        Self {
+            rows: rows.num_rows() as u64,
+            ..Self::default()
+        }
+    }
+}
+
+fn note(stamp: Stamp, rows: usize) -> BatchNote {
+    BatchNote {
+        seq: stamp.seq,
+        rows: rows as u64,
+        trigger_us: stamp.trigger_us,
+    }
 }
 
 impl Ingest {
@@ -62,11 +83,13 @@ impl Ingest {
             .as_ref()
             .map(|lateness| lateness.in_time_sql(rows_sql));
         let in_time = in_time.as_ref().unwrap_or(rows_sql);
+        let plain = plan.key.is_none() && lateness.is_none() && plan.ingest.not_null.is_empty();
         Ok(Self {
             shared: Arc::clone(shared),
             name: name.to_owned(),
             stream: Arc::clone(stream),
             append_sql: plan.stored.append_sql(in_time, 3, 2),
+            batches_sql: plain.then(|| plan.stored.append_batches_sql(rows_sql, 3, 2)),
             rows_sql: rows_sql.clone(),
             session,
             lateness,
@@ -177,49 +200,91 @@ impl Ingest {
         rejects: &[Reject],
         delivery: &Delivery,
     ) -> anyhow::Result<Written> {
-        let trigger_us = delivery.trigger.timestamp_micros();
-        let mut head = self.stream.head();
-        let mut watermark = self.lateness.as_ref().map(Lateness::watermark);
         self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             if self.on_error == OnError::DeadLetter {
                 ledger.record_errors(&self.records(rejects))?;
             }
-            let mut notes = Vec::new();
-            let mut late_count = 0;
-            for start in (0..rows.num_rows()).step_by(delivery.batch_rows_max.max(1)) {
-                let count = delivery.batch_rows_max.min(rows.num_rows() - start);
-                let batch = rows.slice(start, count);
-                let stamp = Stamp {
-                    seq: head + 1,
-                    trigger_us,
-                };
-                let (changed, late) = self.append(session, &batch, (stamp, watermark))?;
-                if changed > 0 {
-                    self.check_not_null(session, stamp.seq)?;
-                    head = stamp.seq;
-                    watermark = self.rise(session, stamp.seq, watermark)?;
-                    let note = BatchNote {
-                        seq: head,
-                        rows: u64::try_from(changed)?,
-                        trigger_us,
-                    };
-                    notes.push((note, watermark));
+            let written = match &self.batches_sql {
+                Some(sql) if rows.num_rows() > delivery.batch_rows_max => {
+                    self.write_together(session, sql, rows, delivery)?
                 }
-                late_count += u64::try_from(late.len())?;
-                if self.on_error != OnError::Skip {
-                    ledger.record_errors(&self.late_records(&late))?;
-                }
-            }
-            if !notes.is_empty() || delivery.cursor.is_some() {
+                _ => self.write_each(session, rows, delivery)?,
+            };
+            if !written.notes.is_empty() || delivery.cursor.is_some() {
+                let last = written.notes.last();
+                let head = last.map_or_else(|| self.stream.head(), |(note, _)| note.seq);
                 ledger.advance(&self.name, head, delivery.cursor.as_deref())?;
             }
-            Ok(Written {
-                notes,
-                rows: u64::try_from(rows.num_rows())?,
-                late: late_count,
-            })
+            Ok(written)
         })
+    }
+
+    /// Writes batch after batch.
+    fn write_each(
+        &self,
+        session: &Session,
+        rows: &RecordBatch,
+        delivery: &Delivery,
+    ) -> anyhow::Result<Written> {
+        let ledger = Ledger::new(session);
+        let mut seq = self.stream.head() + 1;
+        let mut watermark = self.lateness.as_ref().map(Lateness::watermark);
+        let mut written = Written::none_of(rows);
+        for start in (0..rows.num_rows()).step_by(delivery.batch_rows_max.max(1)) {
+            let count = delivery.batch_rows_max.min(rows.num_rows() - start);
+            let stamp = Stamp {
+                seq,
+                trigger_us: delivery.trigger.timestamp_micros(),
+            };
+            let batch = rows.slice(start, count);
+            let (changed, late) = self.append(session, &batch, (stamp, watermark))?;
+            if changed > 0 {
+                self.check_not_null(session, seq)?;
+                watermark = self.rise(session, seq, watermark)?;
+                written.notes.push((note(stamp, changed), watermark));
+                seq += 1;
+            }
+            written.late += u64::try_from(late.len())?;
+            if self.on_error != OnError::Skip {
+                ledger.record_errors(&self.late_records(&late))?;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes several batches by one statement: each takes the engine as long as a thousand rows.
+    fn write_together(
+        &self,
+        session: &Session,
+        sql: &str,
+        rows: &RecordBatch,
+        delivery: &Delivery,
+    ) -> anyhow::Result<Written> {
+        let (head, rows_max) = (self.stream.head(), delivery.batch_rows_max);
+        let trigger_us = delivery.trigger.timestamp_micros();
+        let (first, size) = (i64::try_from(head + 1)?, i64::try_from(rows_max)?);
+        let changed = session.execute_over(sql, rows, &[&trigger_us, &first, &size])?;
+        let mut written = Written::none_of(rows);
+        if changed != rows.num_rows() {
+            // A generated column made more or fewer rows of them.
+            let mut from = head;
+            loop {
+                let notes = batches_in_state(session, &self.stream.stored, from)?;
+                let Some(last) = notes.last() else {
+                    return Ok(written);
+                };
+                from = last.seq;
+                written
+                    .notes
+                    .extend(notes.into_iter().map(|note| (note, None)));
+            }
+        }
+        for (seq, start) in (head + 1..).zip((0..changed).step_by(rows_max)) {
+            let note = note(Stamp { seq, trigger_us }, rows_max.min(changed - start));
+            written.notes.push((note, None));
+        }
+        Ok(written)
     }
 
     /// Returns the watermark after a batch.

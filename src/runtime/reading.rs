@@ -249,7 +249,11 @@ fn batches_after(
     Ok(taken)
 }
 
-fn batches_in_state(
+/// Returns the batches after `from` that are in the state, oldest first, a bounded number of them.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn batches_in_state(
     session: &Session,
     stored: &Stored,
     from: u64,

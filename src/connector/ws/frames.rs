@@ -19,6 +19,9 @@ const PAYLOAD_MAX: usize = 4096;
 /// again and again, so that the messages are then decoded one by one.
 const DECODE_SLOW: Duration = Duration::from_secs(2);
 
+/// The least that room is kept for: a connection that brings less has little to grow.
+const ROOM_BYTES_MIN: usize = 64 * 1024;
+
 /// The instant at which a message was received, on the clock that is shown and on the one that only grows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
@@ -37,12 +40,18 @@ pub(super) struct Frames {
     taken: usize,
     /// Of the first message.
     received: Option<Received>,
+    /// The bytes and messages to make room for with the first one.
+    room: Option<(usize, usize)>,
 }
 
 impl Frames {
     pub fn push(&mut self, message: &[u8], now: impl FnOnce() -> Received) {
         if self.received.is_none() {
             self.received = Some(now());
+        }
+        if let Some((bytes, count)) = self.room.take() {
+            self.body.reserve(bytes);
+            self.ends.reserve(count);
         }
         self.body.extend_from_slice(message);
         self.ends.push(self.body.len());
@@ -73,9 +82,29 @@ impl Frames {
         self.received
     }
 
+    /// Returns none, which the first message makes room for as many as these where they are many: growing to that
+    /// size step by step costs more than reading them. At most so many bytes.
+    pub fn with_same_room(&self, bytes_max: usize) -> Self {
+        let usual = (ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len());
+        Self {
+            room: usual.then(|| (self.body.len(), self.ends.len())),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets all messages and keeps their memory for the next ones, up to `bytes_max` of it.
+    pub fn recycled(mut self, bytes_max: usize) -> Self {
+        if self.body.capacity() > bytes_max {
+            return Self::default();
+        }
+        self.clear();
+        self
+    }
+
     /// Moves messages from the front of `other` to the end, until there are `count_max`.
     pub fn take_from(&mut self, other: &mut Self, count_max: usize) {
-        if self.is_empty() && other.len() <= count_max && other.taken == 0 {
+        let fits = other.len() <= count_max && other.taken == 0;
+        if self.is_empty() && fits && self.body.capacity() < other.body.len() {
             std::mem::swap(self, other);
             other.clear();
             return;

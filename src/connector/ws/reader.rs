@@ -1,6 +1,6 @@
 //! The open source: starts and ends connections, and makes batches of what they bring.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,10 +60,10 @@ pub(super) struct WsReader {
     told: HashSet<String>,
     /// Messages of the next batch.
     pub(super) batch: Frames,
-    /// Messages after those.
-    more: Frames,
-    /// Decoded and not yet committed: an error of `emit` loses nothing if the reader is read again.
-    undelivered: Option<(Decoded, DateTime<Utc>)>,
+    /// Messages after those, as they were handed over.
+    more: VecDeque<Frames>,
+    /// Decoded and not yet committed, oldest first: an error of `emit` loses nothing if the reader is read again.
+    undelivered: VecDeque<(Decoded, DateTime<Utc>)>,
 }
 
 impl WsReader {
@@ -105,8 +105,8 @@ impl WsReader {
             query_failures: 0,
             told: HashSet::new(),
             batch: Frames::default(),
-            more: Frames::default(),
-            undelivered: None,
+            more: VecDeque::new(),
+            undelivered: VecDeque::new(),
         };
         match reader.shared.options.start {
             Some(_) => reader.next_refresh = Some(Instant::now()),
@@ -116,10 +116,13 @@ impl WsReader {
         Ok(reader)
     }
 
-    /// Asks `on_start_query` if it is due, and opens and closes the difference.
+    fn is_refresh_due(&self) -> bool {
+        self.next_refresh.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Asks `on_start_query`, and opens and closes the difference.
     fn refresh(&mut self, context: &Context) -> anyhow::Result<()> {
-        let due = self.next_refresh.is_some_and(|at| at <= Instant::now());
-        let Some(start) = self.shared.options.start.as_ref().filter(|_| due) else {
+        let Some(start) = &self.shared.options.start else {
             return Ok(());
         };
         let Start { query, refresh } = start.clone();
@@ -198,7 +201,7 @@ impl WsReader {
     fn collect(&mut self, end: Instant, context: &Context) -> bool {
         let options = &self.shared.options;
         loop {
-            self.batch.take_from(&mut self.more, options.batch_rows_max);
+            take_all(&mut self.batch, &mut self.more, options.batch_rows_max);
             if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
             {
                 self.add_full_batches(context);
@@ -210,7 +213,7 @@ impl WsReader {
                 .map(|first| first.instant + options.batch_linger);
             let until = lingered.map_or(end, |lingered| lingered.min(end));
             match self.inbox.receive_until(until) {
-                Some(Item::Frames(frames)) => self.more = frames,
+                Some(Item::Frames(frames)) => self.more.push_back(frames),
                 Some(Item::Report(event)) => context.report(event),
                 None if lingered.is_some_and(|at| at <= Instant::now()) => return true,
                 None => return false,
@@ -227,51 +230,111 @@ impl WsReader {
             return;
         };
         for batches in 2..=GROUP_BATCHES_MAX {
-            while self.more.len() < rows_max {
+            while self.more.iter().map(Frames::len).sum::<usize>() < rows_max {
                 match self.inbox.receive_until(first) {
-                    Some(Item::Frames(mut frames)) => {
-                        self.more.take_from(&mut frames, usize::MAX);
-                    }
+                    Some(Item::Frames(frames)) => self.more.push_back(frames),
                     Some(Item::Report(event)) => context.report(event),
                     None => return,
                 }
             }
-            let late = |received: Received| received.instant > first + linger;
-            if self.more.received().is_some_and(late) || self.batch.memory() >= BATCH_BYTES_MAX {
+            let next = self.more.front().and_then(Frames::received);
+            let late = next.is_some_and(|next| next.instant > first + linger);
+            if late || self.batch.memory() >= BATCH_BYTES_MAX {
                 return;
             }
             let count = rows_max.saturating_mul(batches);
-            self.batch.take_from(&mut self.more, count);
+            take_all(&mut self.batch, &mut self.more, count);
         }
     }
 
+    /// Decodes the collected messages, to be delivered next.
     pub(super) fn decode(&mut self, context: &Context) -> anyhow::Result<()> {
-        let Some(Received { time, .. }) = self.batch.received() else {
+        let Some((batch, time)) = self.take_batch(context) else {
             return Ok(());
         };
+        let decoded = batch.decode(&self.decoder)?;
+        self.batch = batch.recycled(BATCH_BYTES_MAX);
+        keep(&mut self.undelivered, decoded, time);
+        Ok(())
+    }
+
+    /// Decodes the collected messages on a thread of their own, while what was decoded before them is delivered.
+    fn decode_and_deliver(
+        &mut self,
+        context: &Context,
+        emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if self.undelivered.is_empty() {
+            return self.decode(context);
+        }
+        let Some((batch, time)) = self.take_batch(context) else {
+            return self.deliver(emit);
+        };
+        let decoder = self.decoder.clone();
+        let (delivered, decoded) = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("ws-decode".to_owned());
+            let decoding = thread.spawn_scoped(scope, || batch.decode(&decoder));
+            let delivered = self.deliver(emit);
+            let decoded = match decoding {
+                Ok(decoding) => decoding
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system gives no thread for now.
+                Err(_) => batch.decode(&decoder),
+            };
+            (delivered, decoded)
+        });
+        self.batch = batch.recycled(BATCH_BYTES_MAX);
+        match decoded {
+            Ok(decoded) => keep(&mut self.undelivered, decoded, time),
+            Err(error) => return delivered.and(Err(error)),
+        }
+        delivered
+    }
+
+    /// Returns the collected messages with the instant of the first.
+    fn take_batch(&mut self, context: &Context) -> Option<(Frames, DateTime<Utc>)> {
+        let Received { time, .. } = self.batch.received()?;
         let batch = std::mem::take(&mut self.batch);
         context.report(Event::Bytes(batch.byte_count() as u64));
-        let decoded = batch.decode(&self.decoder)?;
-        if decoded.rows.num_rows() > 0 || !decoded.rejects.is_empty() {
-            self.undelivered = Some((decoded, time));
-        }
-        Ok(())
+        Some((batch, time))
     }
 
     pub(super) fn deliver(
         &mut self,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if let Some((decoded, trigger)) = &self.undelivered {
+        while let Some((decoded, trigger)) = self.undelivered.front() {
             emit(Delivery {
                 decoded: decoded.clone(),
                 batch_rows_max: self.shared.options.batch_rows_max,
                 trigger: *trigger,
                 cursor: None,
             })?;
-            self.undelivered = None;
+            self.undelivered.pop_front();
         }
         Ok(())
+    }
+}
+
+/// Moves messages from the front of `more` to the end of `batch`, until there are `count_max`.
+fn take_all(batch: &mut Frames, more: &mut VecDeque<Frames>, count_max: usize) {
+    while let Some(front) = more.front_mut() {
+        batch.take_from(front, count_max);
+        if !front.is_empty() {
+            return;
+        }
+        more.pop_front();
+    }
+}
+
+fn keep(
+    undelivered: &mut VecDeque<(Decoded, DateTime<Utc>)>,
+    decoded: Decoded,
+    time: DateTime<Utc>,
+) {
+    if decoded.rows.num_rows() > 0 || !decoded.rejects.is_empty() {
+        undelivered.push_back((decoded, time));
     }
 }
 
@@ -294,13 +357,13 @@ impl WsReader {
             // Asked before the look into the inbox: whoever has ended has handed over everything.
             let ended = self.running.1.is_closed() || Instant::now() >= end;
             while self.collect(Instant::now(), context) {
-                self.decode(context)?;
-                self.deliver(emit)?;
+                self.decode_and_deliver(context, emit)?;
             }
             if ended {
                 self.decode(context)?;
                 return self.deliver(emit);
             }
+            self.deliver(emit)?;
             self.collect(Instant::now() + FINISH_SLICE, context);
         }
     }
@@ -327,12 +390,21 @@ impl SourceReader for WsReader {
                 self.finish(context, emit)?;
                 return Err(stopped.into());
             }
-            self.refresh(context)?;
-            if self.collect(end, context) {
-                self.decode(context)?;
+            if self.is_refresh_due() {
+                // What is there does not wait for the answer.
                 self.deliver(emit)?;
+                self.refresh(context)?;
+            }
+            let until = match self.undelivered.is_empty() {
+                true => end,
+                false => Instant::now(),
+            };
+            match self.collect(until, context) {
+                true => self.decode_and_deliver(context, emit)?,
+                false => self.deliver(emit)?,
             }
             if Instant::now() >= end {
+                self.deliver(emit)?;
                 return Ok(ReadEnd::Idle);
             }
         }
