@@ -33,10 +33,6 @@ bench *ARGS:
 bench-parts *ARGS:
     cargo bench --bench parts -- {{ARGS}}
 
-# What a batch costs materialized views, by the length of their history.
-bench-views *ARGS:
-    cargo bench --bench views -- {{ARGS}}
-
 # The functions that every pipeline runs, which the linker puts side by side: made anew of two runs under valgrind.
 order: build
     #!/usr/bin/env bash

@@ -28,6 +28,8 @@ mod stream;
 mod support;
 #[path = "workloads/table.rs"]
 mod table;
+#[path = "workloads/views.rs"]
+mod views;
 
 use table::Table;
 
@@ -46,6 +48,7 @@ const WORKLOADS: &[Workload] = &[
     ("W3", stream::messages),
     ("W4", kafka::rows_to_a_topic),
     ("W5", start::start_and_idle),
+    ("W6", views::batches_over_histories),
     ("W7", kafka::topic_to_topic),
 ];
 

@@ -1,11 +1,6 @@
-//! What a batch of a thousand rows costs a view over a long history and over a short one: groups with
-//! accumulators, and a join that looks up the other side. The time is that of the whole transaction, commit
-//! on disk included.
-//!
-//! ```text
-//! cargo bench --bench views                # histories up to 10,000,000 rows
-//! cargo bench --bench views -- 1000000
-//! ```
+//! W6: what a batch of a thousand rows costs a view over a long history, beside the same over a short one: groups
+//! with accumulators, and a join that looks up the other side. The time is that of the whole transaction, commit on
+//! disk included.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,9 +13,7 @@ use omlsp::plan::{DerivedPlan, Maintenance, Plan, Work, check};
 use omlsp::runtime::maintain::{Maintainer, Range, head_of};
 use omlsp::runtime::state;
 
-/// What the binary itself allocates with.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::table::{Goal, Runs, Table};
 
 /// Rows of the other relation, or of this one, before the batches that are measured.
 const HISTORIES: [u64; 3] = [10_000, 1_000_000, 10_000_000];
@@ -79,33 +72,33 @@ const CASES: [Case; 4] = [
     },
 ];
 
-fn main() -> anyhow::Result<()> {
-    let longest = std::env::args()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(HISTORIES[2]);
-    let histories = HISTORIES.iter().filter(|rows| **rows <= longest);
-    println!(
-        "{:<34} {:>12} {:>10} {:>16} {:>7} {:>6}",
-        "view", "history", "median ms", "spread", "ratio", "goal"
-    );
+pub fn batches_over_histories(table: &mut Table) {
     for case in &CASES {
         let mut shortest = None;
-        for history in histories.clone() {
-            let times = measure(case, *history)?;
-            let median = times[times.len() / 2];
-            let ratio = median / *shortest.get_or_insert(median);
-            println!(
-                "{:<34} {history:>12} {median:>10.1} {:>16} {ratio:>7.2} {:>6}",
-                case.name,
-                format!("{:.1}–{:.1}", times[0], times[times.len() - 1]),
-                format!("≤ {}", case.goal)
-            );
+        for history in HISTORIES {
+            let millis = measure(case, history).expect("the pipeline is sound");
+            let millis = Runs::of(millis, "ms");
+            let what = format!("{}, {}", case.name, rows(history));
+            match &shortest {
+                None => table.fact("W6", &what, &millis, Goal::None),
+                Some(raw) => {
+                    let goal = Goal::RatioAtMost(case.goal);
+                    table.beside("W6", &what, &millis, raw, goal);
+                }
+            }
+            shortest.get_or_insert(millis);
         }
     }
-    Ok(())
 }
 
-/// Returns the milliseconds that each measured batch took, the shortest first.
+fn rows(count: u64) -> String {
+    match count {
+        0..1_000_000 => format!("{} k rows", count / 1000),
+        _ => format!("{} M rows; raw: 10 k", count / 1_000_000),
+    }
+}
+
+/// Returns the milliseconds that each measured batch took.
 fn measure(case: &Case, history: u64) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir()?;
     let bench = Bench::open(case, folder.path().join("state.duckdb"))?;
@@ -123,7 +116,6 @@ fn measure(case: &Case, history: u64) -> anyhow::Result<Vec<f64>> {
             times.push(begun.elapsed().as_secs_f64() * 1000.0);
         }
     }
-    times.sort_by(f64::total_cmp);
     Ok(times)
 }
 
