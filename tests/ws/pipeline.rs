@@ -381,6 +381,30 @@ fn a_stalled_consumer_stalls_the_server_and_nothing_is_dropped() {
 }
 
 #[test]
+fn large_messages_without_a_pause_do_not_gather_in_memory() {
+    const MESSAGES: usize = 150_000;
+    let (project, server) = (Project::new(), WsServer::start());
+    server.on("/", |connection| {
+        let pad = "x".repeat(2000);
+        for a in 0..MESSAGES {
+            connection.write(Message::text(format!("{{\"a\":{a},\"pad\":\"{pad}\"}}")))?;
+        }
+        connection.flush()?;
+        connection.serve()
+    });
+    let pipeline = "CREATE SOURCE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/');
+        CREATE SINK kept FROM (SELECT count(*) AS rows FROM pushed) WITH (connector = 'stdout', changes = 'op');";
+    let mut running = run(&project, &server, pipeline).spawn();
+    let all = format!("\"rows\":{MESSAGES}}}");
+    running.wait_until(|running| running.stdout().contains(&all), "every row");
+    let peak = running.memory_peak_bytes().unwrap();
+    running.interrupt();
+    running.wait().expect_code(0);
+    // All messages together are 300 MB; 16 may wait for the reader, and 8 are decoded at once.
+    assert!(peak < 200 << 20, "{} MiB at the most", peak >> 20);
+}
+
+#[test]
 fn a_generated_column_may_make_more_rows_of_a_flood() {
     const MESSAGES: usize = 20_000;
     let (project, server) = (Project::new(), WsServer::start());
