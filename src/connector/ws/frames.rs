@@ -87,7 +87,7 @@ impl Frames {
     pub fn with_same_room(&self, bytes_max: usize) -> Self {
         let usual = (ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len());
         Self {
-            room: usual.then(|| (self.body.len(), self.ends.len())),
+            room: usual.then_some((self.body.len(), self.ends.len())),
             ..Self::default()
         }
     }
