@@ -1,7 +1,7 @@
 //! Tells the linker which `malloc` is the one, and which functions belong side by side.
 
-use std::env;
 use std::path::Path;
+use std::{env, fs};
 
 fn main() {
     // DuckDB calls glibc's `malloc_trim`, whose object file defines `malloc` too. The first definition
@@ -25,11 +25,14 @@ fn order_functions() {
         || ["-fuse-ld", "linker-features", "link-self-contained"]
             .iter()
             .any(|choice| variable("CARGO_ENCODED_RUSTFLAGS").contains(choice));
-    let list = Path::new(&variable("CARGO_MANIFEST_DIR")).join(LIST);
-    if target == ["x86_64", "linux", "gnu"] && !chosen && list.is_file() {
-        println!(
-            "cargo::rustc-link-arg=-Wl,--symbol-ordering-file={},--no-warn-symbol-ordering",
-            list.display()
-        );
+    if target != ["x86_64", "linux", "gnu"] || chosen {
+        return;
     }
+    // Beside what is built: clones may share a target directory, and each may be gone when another one is linked.
+    let copy = Path::new(&variable("OUT_DIR")).join("order.txt");
+    fs::copy(LIST, &copy).expect("the list is part of the sources");
+    println!(
+        "cargo::rustc-link-arg=-Wl,--symbol-ordering-file={},--no-warn-symbol-ordering",
+        copy.display()
+    );
 }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use async_tungstenite::tungstenite::Message;
 use harness::{Run, wait_for};
 use omlsp::connector::Event;
+use support::address;
 use support::ws::{Step, WsServer, text};
 
 /// A server whose connections play the scripts in turn.
@@ -294,8 +295,8 @@ fn a_refused_handshake_is_told_once_and_tried_for_ever() {
 
 #[test]
 fn too_many_requests_are_answered_with_the_patience_asked_for() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = address::unused();
+    let listener = TcpListener::bind(address).unwrap();
     let refusing = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = Vec::new();
@@ -326,9 +327,7 @@ fn too_many_requests_are_answered_with_the_patience_asked_for() {
 
 #[test]
 fn nobody_at_the_address_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = address::unused();
     let mut run = Run::open(&format!("url = 'ws://{address}/?key=hidden'"));
     run.until("three attempts", |run| run.retries().len() >= 3);
     let warnings = run.warnings();

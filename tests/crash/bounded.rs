@@ -1,9 +1,9 @@
 //! What stays bounded: the state of a SOURCE, memory, and the backlog of a sink that is down.
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::support::address;
 use super::support::binary::Project;
 use super::support::http::{Reply, Server};
 
@@ -79,9 +79,7 @@ fn a_table_that_is_aggregated_takes_more_rows_than_a_backlog() {
 #[test]
 fn a_sink_that_is_down_stops_nobody() {
     let project = Project::new();
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = free.local_addr().expect("it is bound");
-    drop(free);
+    let address = address::unused();
     project.file(
         "a.sql",
         format!(

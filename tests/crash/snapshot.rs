@@ -1,7 +1,8 @@
 //! Where a new sink begins, also when it cannot write at first.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 
+use super::support::address;
 use super::support::binary::{Output, Project};
 use super::support::http::{Reply, Server};
 
@@ -9,7 +10,7 @@ use super::support::http::{Reply, Server};
 struct Scene {
     project: Project,
     source: Server,
-    sink: String,
+    sink: SocketAddr,
 }
 
 impl Scene {
@@ -25,12 +26,10 @@ impl Scene {
                 source.url()
             ),
         );
-        let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let address = free.local_addr().expect("it is bound");
         let scene = Self {
             project,
             source,
-            sink: address.to_string(),
+            sink: address::unused(),
         };
         scene.serve(2);
         scene
@@ -69,7 +68,7 @@ impl Scene {
 
     /// Runs with the sink's server there; returns the bodies it got.
     fn received(&self) -> Vec<String> {
-        let server = Server::start_at(self.sink.parse().expect("an address"));
+        let server = Server::start_at(self.sink);
         server.on("POST", "/", |_| Reply::json("{}"));
         self.once().expect_code(0);
         let requests = server.requests();

@@ -6,16 +6,19 @@
 #![allow(dead_code)]
 
 use std::io::{BufRead as _, Write as _};
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::support::address;
+
 /// A broker with its data in a temporary folder. It ends with the value, or with the test program.
 pub struct Broker {
-    port: u16,
+    /// The host is this broker's own, so that the two ports that follow are unused too.
+    address: SocketAddr,
     folder: PathBuf,
     /// Has its standard input closed by the system when this program ends, however it ends.
     guard: std::process::Child,
@@ -72,7 +75,7 @@ impl Broker {
             .spawn()
             .expect("there is a shell");
         Self {
-            port: three_free_ports(),
+            address: address::unused(),
             folder,
             guard,
         }
@@ -86,7 +89,7 @@ impl Broker {
         let mut start = Command::new(script("broker.sh"));
         start
             .arg("start")
-            .arg(self.port.to_string())
+            .arg(self.address.to_string())
             .arg(&self.folder);
         assert!(start.status().expect("there is a shell").success());
     }
@@ -134,12 +137,12 @@ impl Broker {
     }
 
     pub fn server(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// Returns the address that speaks TLS with SASL.
     pub fn secure_server(&self) -> String {
-        format!("127.0.0.1:{}", self.port + 2)
+        format!("{}:{}", self.address.ip(), self.address.port() + 2)
     }
 
     /// Returns the file of the authority that signed the broker's certificate.
@@ -194,20 +197,5 @@ impl Drop for Member {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         self.0.wait().expect("it was started");
-    }
-}
-
-/// Returns the first of three ports in a row that nobody uses.
-fn three_free_ports() -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        let port = first.local_addr().expect("it is bound").port();
-        let free = |offset| {
-            port.checked_add(offset)
-                .map(|port| TcpListener::bind(("127.0.0.1", port)))
-        };
-        if matches!((free(1), free(2)), (Some(Ok(_)), Some(Ok(_)))) {
-            return port;
-        }
     }
 }

@@ -2,13 +2,14 @@
 # A real Kafka broker for the tests: one node in KRaft mode, its jars from Maven Central.
 #
 #   broker.sh install            fetch the jars into the cache, once
-#   broker.sh start PORT DIR     start a broker with its data in DIR; returns when it accepts connections
+#   broker.sh start ADDRESS DIR  start a broker with its data in DIR; returns when it accepts connections
 #   broker.sh stop DIR           end it in good order
 #   broker.sh crash DIR          kill it
 #
-# PORT speaks plain text, PORT + 1 is the controller's own, PORT + 2 speaks TLS with SASL (PLAIN and
-# SCRAM-SHA-512, user `alice`, password `alice-secret`), its authority in DIR/ca.pem. The jars are kept in
-# ${OMLSP_TEST_CACHE:-~/.cache/omlsp}/kafka, outside the clone. Needs Java 17 and Maven.
+# ADDRESS, an IP address and a port, speaks plain text; the next port is the controller's own, the one after it
+# speaks TLS with SASL (PLAIN and SCRAM-SHA-512, user `alice`, password `alice-secret`), its authority in
+# DIR/ca.pem. The jars are kept in ${OMLSP_TEST_CACHE:-~/.cache/omlsp}/kafka, outside the clone. Needs Java 17 and
+# Maven.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,20 +36,20 @@ java_run() {
 }
 
 prepare() {
-    port=$1 dir=$2
+    host=${1%:*} port=${1##*:} dir=$2
     mkdir -p "$dir"
     keytool -genkeypair -alias broker -keyalg EC -validity 3650 -dname CN=localhost \
-        -ext SAN=dns:localhost,ip:127.0.0.1 -keystore "$dir/broker.p12" -storepass broker-secret 2>/dev/null
+        -ext SAN=dns:localhost,ip:$host -keystore "$dir/broker.p12" -storepass broker-secret 2>/dev/null
     keytool -exportcert -rfc -alias broker -keystore "$dir/broker.p12" -storepass broker-secret \
         > "$dir/ca.pem" 2>/dev/null
     cat > "$dir/server.properties" <<END
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:$((port + 1))
+controller.quorum.voters=1@$host:$((port + 1))
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1)),SECURE://127.0.0.1:$((port + 2))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port,SECURE://127.0.0.1:$((port + 2))
+listeners=PLAINTEXT://$host:$port,CONTROLLER://$host:$((port + 1)),SECURE://$host:$((port + 2))
+advertised.listeners=PLAINTEXT://$host:$port,SECURE://$host:$((port + 2))
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";
@@ -71,17 +72,18 @@ END
 
 # Tells whether somebody accepts connections.
 listening() {
-    python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$1" 2>/dev/null
+    python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)' \
+        "${1%:*}" "${1##*:}" 2>/dev/null
 }
 
 start() {
-    port=$1 dir=$2
-    [ -f "$dir/server.properties" ] || prepare "$port" "$dir"
+    address=$1 dir=$2
+    [ -f "$dir/server.properties" ] || prepare "$address" "$dir"
     (java_run kafka.Kafka "$dir/server.properties") >> "$dir/broker.log" 2>&1 < /dev/null &
     echo $! > "$dir/pid"
     tries=0
     # A broker that is killed while it loads takes longer the next time: a minute is far more than enough.
-    until listening "$port"; do
+    until listening "$address"; do
         tries=$((tries + 1))
         if [ $tries -gt 300 ] || ! kill -0 "$(cat "$dir/pid")" 2>/dev/null; then
             tail -n 30 "$dir/broker.log" >&2
@@ -103,5 +105,5 @@ case ${1:-} in
     start) install; start "$2" "$3" ;;
     stop) end TERM "$2" ;;
     crash) end KILL "$2" ;;
-    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13p' "$0" >&2; exit 2 ;;
 esac

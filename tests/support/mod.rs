@@ -7,6 +7,7 @@
 // Every test program compiles all of this and uses a part of it.
 #![allow(dead_code)]
 
+pub mod address;
 pub mod binary;
 pub mod exchanges;
 pub mod golden;

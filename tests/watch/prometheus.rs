@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::listener::PIPELINE;
 use super::setting::{Listening, installed};
 use crate::support::binary::{Project, wait_until};
-use crate::support::snippets;
+use crate::support::{address, snippets};
 
 /// Ends with the value.
 struct Scraper(Child);
@@ -86,9 +86,7 @@ fn promtool_finds_no_fault_and_prometheus_scrapes() {
 
     check_documented(&project, &programs, &text);
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    let own = free.local_addr().expect("it is bound").to_string();
-    drop(free);
+    let own = address::unused();
     let config = project.file(
         "prometheus.yml",
         format!(
