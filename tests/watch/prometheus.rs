@@ -86,7 +86,7 @@ fn promtool_finds_no_fault_and_prometheus_scrapes() {
 
     check_documented(&project, &programs, &text);
 
-    let own = address::unused();
+    let own = address::unused().to_string();
     let config = project.file(
         "prometheus.yml",
         format!(
