@@ -126,7 +126,7 @@ pub fn play(
     let session = database.session()?;
     Ledger::new(&session).prepare()?;
     session.set_clock(player.begin())?;
-    let steps = state::compare(&session, &plan, false)?;
+    let steps = state::compare(&Ledger::new(&session).entities()?, &plan, false)?;
     state::apply(&session, &plan, &steps)?;
     drop(session);
     let clock = player.clock.clone();

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -146,7 +147,11 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
     let session = opened.database.session()?;
-    let steps = state::compare(&session, &plan, arguments.replace)?;
+    let recorded = match opened.is_new() {
+        true => Vec::new(),
+        false => Ledger::new(&session).entities()?,
+    };
+    let steps = state::compare(&recorded, &plan, arguments.replace)?;
     if arguments.plan {
         print!("{}", steps.render());
         return Ok(Outcome::Done);
@@ -154,8 +159,17 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(new) = opened.new.take() {
         new.keep();
     }
-    state::apply(&session, &plan, &steps)?;
-    let pipeline = Pipeline::new(sources, catalog, &session)?;
+    let looking = opened.database.session()?;
+    let (applied, pipeline) = thread::scope(|scope| {
+        let pipeline = scope.spawn(move || Pipeline::new(sources, catalog, &looking));
+        let applied = state::apply(&session, &plan, &steps);
+        (
+            applied,
+            pipeline.join().expect("reading queries does not panic"),
+        )
+    });
+    applied?;
+    let pipeline = pipeline?;
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database, .. } = opened;
@@ -205,24 +219,21 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             .help("run this statement with `omlsp sql`")
     }));
     let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
-    // Most of the start is two databases that open, so both do at once.
-    let (opened, binder) = std::thread::scope(|scope| {
-        let binder = scope.spawn(Binder::new);
-        let opened = Opened::open(arguments);
-        (opened, binder.join().expect("the binder does not panic"))
-    });
+    let (opened, binder) = match Opened::open(arguments) {
+        Ok((opened, binder)) => (Ok(opened), binder),
+        Err(error) => (Err(error), Binder::new()?),
+    };
     // Faults of the pipeline come before those of a directory that nothing has been kept in.
     let opened = if had_state { Ok(opened?) } else { opened };
     // What statements created belongs to the pipeline too.
     if let Ok(opened) = &opened
-        && opened.dir.is_some()
-        && opened.new.is_none()
+        && !opened.is_new()
     {
         let vault = opened.vault(environment);
         let session = opened.database.session()?;
         server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
     }
-    let checked = check_with(&binder?, &catalog, environment, faults)?;
+    let checked = check_with(&binder, &catalog, environment, faults)?;
     let Some(plan) = checked.plan else {
         load::print_faults(&sources, &checked.faults);
         return Ok(None);
@@ -288,7 +299,8 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+    /// Opens the state, and a binder beside it.
+    fn open(arguments: &Arguments) -> anyhow::Result<(Self, Binder)> {
         let (dir, new) = match arguments.ephemeral {
             true => (None, None),
             false => {
@@ -297,8 +309,13 @@ impl Opened {
             }
         };
         let path = dir.as_ref().map(StateDir::database);
-        let database = open(path.as_deref(), arguments.memory_limit)?;
-        Ok(Self { database, new, dir })
+        let (database, binder) = open(path.as_deref(), arguments.memory_limit)?;
+        Ok((Self { database, new, dir }, binder))
+    }
+
+    /// Says whether nothing has been kept in it.
+    fn is_new(&self) -> bool {
+        self.dir.is_none() || self.new.is_some()
     }
 
     fn vault(&self, environment: &Environment) -> Vault {
@@ -308,12 +325,20 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path.
-fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Database> {
+/// Opens the state, or one in memory without a path, and a binder beside it.
+fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<(Database, Binder)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
-        Ledger::new(&database.session()?).prepare()?;
-        anyhow::Ok(database)
+        let (prepared, binder) = thread::scope(|scope| {
+            let binder = scope.spawn(|| Binder::over(database.empty_beside()?));
+            let prepared = database
+                .session()
+                .and_then(|session| Ledger::new(&session).prepare());
+            (prepared, binder.join().expect("the binder does not panic"))
+        });
+        prepared?;
+        let binder = binder?;
+        anyhow::Ok((database, binder))
     };
     match path {
         None => opened(),

@@ -3,9 +3,12 @@
 //!
 //! Every write happens in the transaction of the rows it belongs to.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::{FORMAT_VERSION, Session};
+use crate::sql::quote_text;
 
 /// The bytes of a payload that are kept with an error: enough to recognise a row, not to store bodies.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024;
@@ -90,6 +93,48 @@ impl<'a> Ledger<'a> {
                 Some(_) => Ok(()),
             }
         })
+    }
+
+    /// Returns the name of each stream with the number of its latest batch, 0 before the first, and with its
+    /// watermark in microseconds, if it has one.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn heads(&self) -> anyhow::Result<HashMap<String, (u64, Option<i64>)>> {
+        let rows = self.session.texts(
+            "SELECT name, head::VARCHAR, NULL FROM omlsp.stream \
+             UNION ALL SELECT name, NULL, time::VARCHAR FROM omlsp.watermark",
+            &[],
+        )?;
+        let mut heads: HashMap<String, (u64, Option<i64>)> = HashMap::new();
+        for mut row in rows {
+            let [Some(name), head, time] = row.as_mut_slice() else {
+                continue;
+            };
+            let entry = heads.entry(std::mem::take(name)).or_default();
+            if let Some(head) = head {
+                entry.0 = head.parse()?;
+            }
+            if let Some(time) = time {
+                entry.1 = Some(time.parse()?);
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Adds streams that are not there yet.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn add_streams(&self, names: &[&str]) -> anyhow::Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let rows = names
+            .iter()
+            .map(|name| format!("({}, 0, NULL)", quote_text(name)));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        (self.session).execute_batch(&format!("INSERT INTO omlsp.stream VALUES {rows}"))
     }
 
     /// Returns a stream's committed state, adding the stream if it is new.
@@ -319,20 +364,32 @@ impl<'a> Ledger<'a> {
             .collect())
     }
 
-    /// Records an entity, in place of one of the same name.
+    /// Records entities that are not there yet, in their order.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn record_entity(&self, entity: &RecordedEntity) -> anyhow::Result<()> {
-        self.session.execute(
-            "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
-            &[&entity.name],
-        )?;
-        self.session.execute(
-            "INSERT INTO omlsp.entity SELECT $1, $2, $3, $4, coalesce(max(created), 0) + 1 FROM omlsp.entity",
-            &[&entity.name, &entity.kind, &entity.definition, &entity.origin],
-        )?;
-        Ok(())
+    pub fn record_entities(&self, entities: &[RecordedEntity]) -> anyhow::Result<()> {
+        if entities.is_empty() {
+            return Ok(());
+        }
+        let row = |(place, entity): (usize, &RecordedEntity)| {
+            let origin = entity.origin.as_deref();
+            format!(
+                "({}, {}, {}, {}::VARCHAR, {})",
+                quote_text(&entity.name),
+                quote_text(&entity.kind),
+                quote_text(&entity.definition),
+                origin.map_or_else(|| "NULL".to_owned(), quote_text),
+                place + 1
+            )
+        };
+        let rows: Vec<String> = entities.iter().enumerate().map(row).collect();
+        self.session.execute_batch(&format!(
+            "INSERT INTO omlsp.entity SELECT name, kind, definition, origin, last + place \
+             FROM (VALUES {}) AS new (name, kind, definition, origin, place), \
+             (SELECT coalesce(max(created), 0) AS last FROM omlsp.entity)",
+            rows.join(", ")
+        ))
     }
 
     /// Keeps a secret's value, which the caller has encrypted, in place of one of the same name.

@@ -24,7 +24,7 @@ pub use session::{Interrupt, Session};
 pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 pub use duckdb::ToSql as Param;
 use duckdb::vtab::arrow::ArrowVTab;
@@ -46,6 +46,8 @@ pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
     time: Time,
+    /// True for one without rows that another one's engine holds beside its own.
+    beside: bool,
 }
 
 impl Database {
@@ -63,10 +65,7 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // Its own default, four of them per processor, is for storage behind a network.
-        let config = Config::default().with("async_threads", threads.to_string())?;
-        Self::open_as(path, memory_bytes, Time::System, config)?.seal("")
+        Self::open_as(path, memory_bytes, Time::System, config()?)?.seal("")
     }
 
     /// Opens a database in memory that is for names and types and never has rows: without an optimizer, and with
@@ -78,6 +77,24 @@ impl Database {
         let config = one_thread(Config::default())?.with("async_threads", "1")?;
         let database = Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)?;
         database.seal("SET GLOBAL enable_optimizer = false;\n")
+    }
+
+    /// Makes an empty database as that of [`Database::open_empty`] beside this one, in the same engine: to start
+    /// another engine takes longer than to check a small pipeline. There can be one at a time.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn empty_beside(&self) -> anyhow::Result<Self> {
+        let root = self.lock().try_clone()?;
+        root.execute_batch(&format!("ATTACH ':memory:' AS {BESIDE}"))?;
+        let empty = Self {
+            root: Mutex::new(root),
+            path: None,
+            time: Time::System,
+            beside: true,
+        };
+        clock::prepare(&empty.session()?, Time::System, true)?;
+        Ok(empty)
     }
 
     /// As [`Database::open_within`], for a run that is the same every time: queries see the instant given to
@@ -112,6 +129,7 @@ impl Database {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
             time,
+            beside: false,
         };
         clock::prepare(&database.session()?, time, new)?;
         Ok(database)
@@ -133,13 +151,40 @@ impl Database {
     /// # Errors
     /// DuckDB cannot open another connection (out of memory).
     pub fn session(&self) -> anyhow::Result<Session> {
-        let root = self.root.lock().expect("no panic happens under this lock");
-        let session = Session::new(root.try_clone()?);
+        let session = Session::new(self.lock().try_clone()?);
+        if self.beside {
+            session.execute_batch(&format!(
+                "USE {BESIDE}; SET SESSION enable_optimizer = false;"
+            ))?;
+        }
         if self.time == Time::Given {
             session.execute("SELECT setseed(0.5)", &[])?;
         }
         Ok(session)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.root.lock().expect("no panic happens under this lock")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.beside
+            && let Err(error) = self.lock().execute_batch(&format!("DETACH {BESIDE}"))
+        {
+            tracing::debug!(%error, "what names and types were checked in stays until the end");
+        }
+    }
+}
+
+/// The name of an empty database that another one's engine holds beside its own.
+const BESIDE: &str = "omlsp_beside";
+
+fn config() -> duckdb::Result<Config> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // Its own default, four of them per processor, is for storage behind a network.
+    Config::default().with("async_threads", threads.to_string())
 }
 
 fn one_thread(config: Config) -> duckdb::Result<Config> {
@@ -174,6 +219,8 @@ fn open_file(path: &Path, config: Config) -> anyhow::Result<Connection> {
 ///
 /// The optimizer `late_materialization` looks rows up by their number, which is not safe in 2.0.0 (`changes.rs`).
 ///
+/// Sessions over an empty database leave the optimizer out, and may after the lock.
+///
 /// DuckDB 2.0.0's optimizer `common_subplan` takes some parts of a plan that read other columns for the same, and
 /// gives wrong rows: of a join of a query with itself, for one (`tests/maintain/known.rs`).
 const SEAL: &str = "SET allow_persistent_secrets = false;\n\
@@ -181,4 +228,5 @@ const SEAL: &str = "SET allow_persistent_secrets = false;\n\
      SET preserve_insertion_order = true;\n\
      SET GLOBAL errors_as_json = true;\n\
      SET enable_external_access = false;\n\
+     SET allowed_configs = ['enable_optimizer'];\n\
      SET lock_configuration = true;\n";

@@ -22,7 +22,14 @@ impl Binder {
     /// # Errors
     /// DuckDB cannot be opened at all (out of memory).
     pub fn new() -> anyhow::Result<Self> {
-        let database = Database::open_empty()?;
+        Self::over(Database::open_empty()?)
+    }
+
+    /// Makes a binder in a database that is empty.
+    ///
+    /// # Errors
+    /// As [`Binder::new`].
+    pub fn over(database: Database) -> anyhow::Result<Self> {
         let session = database.session()?;
         session.execute_batch(
             "CREATE TABLE main.omlsp_errors (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \

@@ -49,9 +49,7 @@ impl Change {
                 for (name, kind) in &self.gone {
                     state::drop_entity(session, name, *kind)?;
                 }
-                for node in &self.come {
-                    state::create_entity(session, node)?;
-                }
+                state::create(session, &self.come.iter().collect::<Vec<_>>())?;
                 more(session)
             });
             match applied {

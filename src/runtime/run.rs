@@ -83,11 +83,11 @@ impl Runtime {
     /// Adds the streams of nodes whose tables are in the state.
     pub(super) fn make_streams(&self, nodes: &[Arc<Node>]) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
-        let ledger = Ledger::new(&session);
+        let heads = Ledger::new(&session).heads()?;
         for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {
-            let head = ledger.stream(&stored.name)?.head;
+            let (head, watermark) = heads.get(&stored.name).copied().unwrap_or_default();
             let stream = Arc::new(Stream::new(stored.clone(), head));
-            if let Some(watermark) = ledger.watermark(&stored.name)? {
+            if let Some(watermark) = watermark {
                 stream.set_watermark(head, watermark);
             }
             self.lock_streams().insert(stored.name.clone(), stream);
@@ -201,9 +201,12 @@ impl Runtime {
             stream.set_upstream(inputs.clone());
         }
         for (place, input) in inputs.iter().enumerate() {
-            let position = Ledger::new(session)
-                .position(&name, &input.stored.name)?
-                .unwrap_or(0);
+            // Before the first batch, there is nothing to ask for.
+            let position = match input.head() {
+                0 => None,
+                _ => Ledger::new(session).position(&name, &input.stored.name)?,
+            };
+            let position = position.unwrap_or(0);
             let pending = pending_rows(session, input, position)?;
             let keeps = if maintenance.rereads(place) && input.stored.layout == Layout::Passing {
                 Keeps::All

@@ -50,8 +50,7 @@ impl Steps {
 /// # Errors
 /// A changed definition without `replace`, with the difference; a vanished entity that others, which did
 /// not come from files, still read; DuckDB's own.
-pub fn compare(session: &Session, plan: &Plan, replace: bool) -> anyhow::Result<Steps> {
-    let recorded = Ledger::new(session).entities()?;
+pub fn compare(recorded: &[RecordedEntity], plan: &Plan, replace: bool) -> anyhow::Result<Steps> {
     let by_name: HashMap<String, &RecordedEntity> = recorded
         .iter()
         .map(|entity| (entity.name.to_lowercase(), entity))
@@ -195,50 +194,48 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
             made.then(|| plan.node(name).expect("the step was made from the plan"))
         };
         let nodes: Vec<&Arc<Node>> = steps.actions.iter().filter_map(made).collect();
-        // First all tables: each makes the engine prepare its statements anew.
-        nodes
-            .iter()
-            .try_for_each(|node| create_tables(session, node))?;
-        nodes.iter().try_for_each(|node| record(session, node))
+        create(session, &nodes)
     })
 }
 
-/// Makes the tables and records of one entity, inside the caller's transaction.
+/// Makes the tables and records of entities, each after what it reads, inside the caller's transaction. The state
+/// has nothing of these names.
 ///
 /// # Errors
 /// DuckDB's own.
-pub fn create_entity(session: &Session, node: &Node) -> anyhow::Result<()> {
-    create_tables(session, node)?;
-    record(session, node)
-}
-
-fn create_tables(session: &Session, node: &Node) -> anyhow::Result<()> {
-    for stored in stored_of(node) {
-        session.execute_batch(&stored.create_sql())?;
-    }
-    if let Work::View { query } = &node.work {
-        let name = crate::sql::quote_ident(&node.name);
-        session.execute_batch(&format!("CREATE VIEW main.{name} AS {query}"))?;
-    }
-    Ok(())
-}
-
-fn record(session: &Session, node: &Node) -> anyhow::Result<()> {
+pub fn create(session: &Session, nodes: &[&Arc<Node>]) -> anyhow::Result<()> {
+    let tables: String = nodes.iter().map(|node| tables_sql(node)).collect();
+    session.execute_batch(&tables)?;
     let ledger = Ledger::new(session);
-    for stored in stored_of(node) {
-        ledger.stream(&stored.name)?;
+    let stored = nodes.iter().flat_map(|node| stored_of(node));
+    let streams: Vec<&str> = stored.map(|stored| stored.name.as_str()).collect();
+    ledger.add_streams(&streams)?;
+    for node in nodes {
+        if let Work::Sink(plan) = &node.work
+            && !plan.snapshot
+        {
+            skip_snapshot(&ledger, node, plan)?;
+        }
     }
-    if let Work::Sink(plan) = &node.work
-        && !plan.snapshot
-    {
-        skip_snapshot(&ledger, node, plan)?;
-    }
-    ledger.record_entity(&RecordedEntity {
+    let recorded = nodes.iter().map(|node| RecordedEntity {
         name: node.name.clone(),
         kind: node.kind.words().to_owned(),
         definition: shown_definition(node),
         origin: node.origin.as_ref().map(|path| path.display().to_string()),
-    })
+    });
+    ledger.record_entities(&recorded.collect::<Vec<_>>())
+}
+
+/// Returns the statements that make what an entity keeps, and what reads it.
+fn tables_sql(node: &Node) -> String {
+    let stored = stored_of(node).into_iter();
+    let mut sql: String = stored.map(Stored::create_sql).collect();
+    if let Work::View { query } = &node.work {
+        let name = crate::sql::quote_ident(&node.name);
+        // The query may end in a comment.
+        sql.push_str(&format!("CREATE VIEW main.{name} AS {query}\n;\n"));
+    }
+    sql
 }
 
 /// Puts a sink without a snapshot behind everything that is there when it is created: whatever comes

@@ -154,7 +154,7 @@ impl Pipeline {
         pipeline.open = Some(pipeline.opened()?);
         let session = pipeline.session();
         Ledger::new(session).prepare()?;
-        let steps = state::compare(session, &pipeline.plan, false)?;
+        let steps = state::compare(&Ledger::new(session).entities()?, &pipeline.plan, false)?;
         state::apply(session, &pipeline.plan, &steps)?;
         session.execute_batch("CREATE SCHEMA plain")?;
         for relation in &pipeline.relations {
