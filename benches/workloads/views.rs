@@ -136,7 +136,7 @@ impl Bench {
         let database = Database::open(Some(&path))?;
         let session = database.session()?;
         Ledger::new(&session).prepare()?;
-        let steps = state::compare(&session, &plan, false)?;
+        let steps = state::compare(&Ledger::new(&session).entities()?, &plan, false)?;
         state::apply(&session, &plan, &steps)?;
         Ok(Self {
             plan,
