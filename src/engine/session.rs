@@ -195,6 +195,14 @@ impl Session {
             .collect())
     }
 
+    /// Binds a query without running it: less work than to describe it.
+    ///
+    /// # Errors
+    /// As [`Session::describe`].
+    pub fn check(&self, query: &str) -> Result<(), SqlFault> {
+        self.connection.prepare(query).map(drop).map_err(fault)
+    }
+
     /// Runs SQL that is used once, so that it does not push others out of the cache.
     pub(super) fn texts_uncached(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, SqlFault> {
         let mut statement = self.connection.prepare(sql).map_err(fault)?;

@@ -20,7 +20,7 @@ pub use evaluate::{Answer, write_object};
 pub use plan::{Halt, Plan};
 pub use walk::{Sink, emptied};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -132,9 +132,30 @@ pub struct Filter {
 
 struct Compiled {
     text: String,
-    program: Program,
+    /// Made at once if there is no plan, else when a document needs it: the interpreter's library takes longer to
+    /// compile than a small pipeline has to start.
+    program: OnceLock<Result<Program, JqError>>,
     /// What in the filter needs the interpreter, if there is no plan.
     plan: Result<Plan, String>,
+}
+
+impl Compiled {
+    fn new(text: &str, plan: Result<Plan, String>) -> Result<Self, JqError> {
+        let compiled = Self {
+            text: text.to_owned(),
+            program: OnceLock::new(),
+            plan,
+        };
+        if compiled.plan.is_err() {
+            compiled.program()?;
+        }
+        Ok(compiled)
+    }
+
+    fn program(&self) -> Result<&Program, JqError> {
+        let made = self.program.get_or_init(|| compile_program(&self.text));
+        made.as_ref().map_err(JqError::clone)
+    }
 }
 
 impl std::fmt::Debug for Filter {
@@ -167,12 +188,7 @@ impl Filter {
             );
             return Err(JqError::at(text, call, message));
         }
-        let program = compile_program(text)?;
-        let compiled = Compiled {
-            text: text.to_owned(),
-            program,
-            plan: recognise::recognise(&term),
-        };
+        let compiled = Compiled::new(text, recognise::recognise(&term))?;
         Ok(Self {
             compiled: Arc::new(compiled),
         })
@@ -215,13 +231,8 @@ impl Filter {
     /// Returns the same filter without its plan, to hold the two ways against each other.
     #[cfg(test)]
     pub(super) fn interpreted(&self) -> Self {
-        let text = self.compiled.text.clone();
-        let program = compile_program(&text).expect("the text was compiled before");
-        let compiled = Compiled {
-            text,
-            program,
-            plan: Err("the test".to_owned()),
-        };
+        let compiled = Compiled::new(&self.compiled.text, Err("the test".to_owned()));
+        let compiled = compiled.expect("what is recognised is a filter of the interpreter too");
         Self {
             compiled: Arc::new(compiled),
         }
@@ -239,7 +250,7 @@ impl Filter {
     ) -> anyhow::Result<Result<(), String>> {
         let value = jaq_json::read::parse_single(document.as_bytes())
             .context("the jq interpreter cannot read it")?;
-        let program = &self.compiled.program;
+        let program = self.compiled.program()?;
         let context = Ctx::<JustLut<Val>>::new(&program.lut, Vars::new([]));
         let start = Instant::now();
         for (count, result) in program

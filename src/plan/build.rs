@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
             .filter_map(|entity| Some((entity.name().key(), query_of(entity, &self.settings)?)))
             .collect();
         let texts: Vec<&SqlText> = owners.iter().map(|(_, query)| query).collect();
-        let parsed = self.binder.parse(self.catalog, &texts)?;
+        let parsed = schedule::parse(self.binder, self.catalog, &texts)?;
         let mut queries = Queries::new();
         for ((key, text), parsed) in owners.into_iter().zip(parsed) {
             match parsed {

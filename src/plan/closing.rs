@@ -212,7 +212,7 @@ impl Builder<'_> {
         let mut tree = tree.clone();
         tree["select_list"].as_array_mut()?.push(expression);
         let text = self.binder.session().unparse(&tree).ok()?;
-        self.binder.session().describe(&text).ok()?;
+        self.binder.session().check(&text).ok()?;
         Some((text, mark))
     }
 

@@ -33,8 +33,8 @@ impl Types {
             let query = format!("SELECT CAST(NULL AS {}) AS value", sql_type.text);
             binder
                 .session()
-                .describe(&query)
-                .and_then(|_| {
+                .check(&query)
+                .and_then(|()| {
                     binder
                         .session()
                         .schema(&query)
@@ -325,10 +325,8 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// The fault: a name or a type that does not fit.
     fn bind(&self, (binder, visible): Whose<'_>) -> Result<(), Box<Diagnostic>> {
-        let described = binder.session().describe(&self.query(visible));
-        described
-            .map(drop)
-            .map_err(|fault| self.fault(visible, fault))
+        let checked = binder.session().check(&self.query(visible));
+        checked.map_err(|fault| self.fault(visible, fault))
     }
 
     /// Binds all at once, and says whether none of them is at fault.
@@ -338,7 +336,7 @@ impl<'a> Draft<'a> {
     ) -> bool {
         let items: Vec<String> = drafts.map(Draft::cast).collect();
         let query = format!("SELECT {} FROM ({})", items.join(", "), nulls(visible));
-        binder.session().describe(&query).is_ok()
+        binder.session().check(&query).is_ok()
     }
 
     fn cast(&self) -> String {

@@ -91,7 +91,7 @@ impl Rewriter<'_> {
         }
         let session = self.binder.session();
         let text = session.unparse(tree).and_then(|text| {
-            session.describe(&text)?;
+            session.check(&text)?;
             Ok(text)
         });
         match text {
@@ -328,7 +328,7 @@ impl Rewriter<'_> {
                 json!({"class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": names});
             let tree = select(vec![column.clone()], site, Vec::new());
             let text = self.binder.session().unparse(&tree).ok()?;
-            self.binder.session().describe(&text).ok()?;
+            self.binder.session().check(&text).ok()?;
             Some(column)
         })
     }
@@ -348,7 +348,7 @@ impl Rewriter<'_> {
                                  "literal": {"kind": "INTEGER", "text": "1"}});
                 let tree = select(vec![one], site, vec![(*filter).clone()]);
                 let text = session.unparse(&tree);
-                text.is_ok_and(|text| session.describe(&text).is_ok())
+                text.is_ok_and(|text| session.check(&text).is_ok())
             })
             .cloned()
             .collect();

@@ -1,26 +1,67 @@
-//! Checks the entities of a catalog on as many threads as are worth it, each after all it reads.
+//! Parses the queries of a catalog, and checks its entities, on as many threads as are worth it, each entity
+//! after all it reads.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::bind::Binder;
 use super::build::Builder;
 use super::node::Node;
-use crate::catalog::{Entity, Graph};
+use crate::catalog::{Catalog, Entity, Graph};
 use crate::diagnostic::Diagnostic;
+use crate::engine::syntax::Query;
+use crate::sql::SqlText;
 
 /// Another thread with a session of its own is started for so many entities each.
 const ENTITIES_PER_THREAD: usize = 4;
 
+/// Another thread parses for so many queries each.
+const QUERIES_PER_THREAD: usize = 32;
+
 /// More threads would only wait for the locks of the engine's catalog.
 const THREADS_MAX: usize = 4;
+
+/// Returns how many threads share some work.
+fn threads_for(count: usize, per_thread: usize) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    (count.div_ceil(per_thread)).min(cores.min(THREADS_MAX))
+}
+
+/// Parses queries as [`Binder::parse`].
+///
+/// # Errors
+/// As [`Binder::parse`], and no session for another thread.
+pub(super) fn parse(
+    binder: &Binder,
+    catalog: &Catalog,
+    queries: &[&SqlText],
+) -> anyhow::Result<Vec<Result<Query, Diagnostic>>> {
+    let threads = threads_for(queries.len(), QUERIES_PER_THREAD);
+    if threads <= 1 {
+        return binder.parse(catalog, queries);
+    }
+    let another = binder.makes_others();
+    let mut shares = queries.chunks(queries.len().div_ceil(threads));
+    let own = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let helpers: Vec<_> = shares
+            .map(|share| scope.spawn(|| another()?.parse(catalog, share)))
+            .collect();
+        let mut parsed = binder.parse(catalog, own)?;
+        for helper in helpers {
+            parsed.extend(helper.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(parsed)
+    })
+}
 
 /// Returns the nodes of the sound entities, each after all it reads. Faults are noted in the builder.
 pub(super) fn nodes(builder: &mut Builder<'_>, graph: &Graph) -> Vec<Arc<Node>> {
     let entities: Vec<&Entity> = builder.catalog.entities().collect();
     let schedule = Schedule::new(graph);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = (entities.len().div_ceil(ENTITIES_PER_THREAD)).min(cores.min(THREADS_MAX));
+    let threads = threads_for(entities.len(), ENTITIES_PER_THREAD);
     let another = builder.binder.makes_others();
     let common = builder.common();
     let faults: Vec<Diagnostic> = thread::scope(|scope| {
@@ -37,7 +78,7 @@ pub(super) fn nodes(builder: &mut Builder<'_>, graph: &Graph) -> Vec<Arc<Node>> 
         work(builder, &schedule, &entities);
         let noted = helpers.into_iter().map(|helper| match helper.join() {
             Ok(faults) => faults,
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(panic) => resume_unwind(panic),
         });
         noted.flatten().collect()
     });
