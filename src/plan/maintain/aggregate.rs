@@ -47,7 +47,11 @@ impl Decomposer<'_> {
         if global {
             parts.keys.push(the_only_group());
         }
-        let groups = self.groups(node, &parts, global)?;
+        let values = match selected_types(items, &names, &parts) {
+            Some(values) => values,
+            None => self.values(node, &parts)?,
+        };
+        let groups = self.groups(node, &parts, (values, global))?;
         let name = self.name_of(groups).to_owned();
         let mut query = select(over.selected, base_table(&name, &name));
         for (field, condition) in [("where_clause", over.having), ("qualify", over.qualify)] {
@@ -130,8 +134,12 @@ impl Decomposer<'_> {
     }
 
     /// Makes the stage that keeps the groups, and returns its relation: keys, then values.
-    fn groups(&mut self, node: &Value, parts: &Parts, global: bool) -> Result<usize, Reason> {
-        let values = self.values(node, parts)?;
+    fn groups(
+        &mut self,
+        node: &Value,
+        parts: &Parts,
+        (values, global): (Vec<(String, String)>, bool),
+    ) -> Result<usize, Reason> {
         let mut taken: Vec<Value> = (parts.keys.iter().enumerate())
             .map(|(key, expression)| named(expression, &format!("_k{key}")))
             .collect();
@@ -201,6 +209,26 @@ impl Decomposer<'_> {
         }
         self.describe(&all)
     }
+}
+
+/// Returns what [`Decomposer::values`] does, of the columns of the query itself, if every key and value is one of
+/// the selected items.
+fn selected_types(
+    items: &[Value],
+    columns: &[(String, String)],
+    parts: &Parts,
+) -> Option<Vec<(String, String)>> {
+    let named = |prefix: &'static str, expressions: &[Value]| -> Option<Vec<(String, String)>> {
+        let type_of = |(index, expression): (usize, &Value)| {
+            let selected = |item: &Value| same_expression(&unnamed(item), expression);
+            let place = items.iter().position(selected)?;
+            Some((format!("{prefix}{index}"), columns[place].1.clone()))
+        };
+        expressions.iter().enumerate().map(type_of).collect()
+    };
+    let mut all = named("_k", &parts.keys)?;
+    all.extend(named("_a", &parts.calls)?);
+    Some(all)
 }
 
 /// Replaces what a call takes by columns `_x…`, which are added to what is taken unless they are there.
