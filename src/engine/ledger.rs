@@ -372,22 +372,22 @@ impl<'a> Ledger<'a> {
         if entities.is_empty() {
             return Ok(());
         }
-        let row = |(place, entity): (usize, &RecordedEntity)| {
+        let last = (self.session).number("SELECT max(created) FROM omlsp.entity", &[])?;
+        let row = |(entity, created): (&RecordedEntity, i64)| {
             let origin = entity.origin.as_deref();
             format!(
-                "({}, {}, {}, {}::VARCHAR, {})",
+                "({}, {}, {}, {}, {created})",
                 quote_text(&entity.name),
                 quote_text(&entity.kind),
                 quote_text(&entity.definition),
                 origin.map_or_else(|| "NULL".to_owned(), quote_text),
-                place + 1
             )
         };
-        let rows: Vec<String> = entities.iter().enumerate().map(row).collect();
-        self.session.execute_batch(&format!(
-            "INSERT INTO omlsp.entity SELECT name, kind, definition, origin, last + place \
-             FROM (VALUES {}) AS new (name, kind, definition, origin, place), \
-             (SELECT coalesce(max(created), 0) AS last FROM omlsp.entity)",
+        let rows: Vec<String> = (entities.iter().zip(last.unwrap_or(0) + 1..))
+            .map(row)
+            .collect();
+        (self.session).execute_batch(&format!(
+            "INSERT INTO omlsp.entity VALUES {}",
             rows.join(", ")
         ))
     }

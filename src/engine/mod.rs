@@ -56,16 +56,22 @@ impl Database {
     /// # Errors
     /// The file cannot be read or written, or is no DuckDB database.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        Self::open_within(path, MEMORY_BYTES_DEFAULT)
+        let database = Self::open_within(path, MEMORY_BYTES_DEFAULT)?;
+        database.use_all_processors()?;
+        Ok(database)
     }
 
     /// As [`Database::open`], with at most so many bytes of memory; what needs more goes to files beside
-    /// the database, or fails where there is none.
+    /// the database, or fails where there is none. Until [`Database::use_all_processors`], it has one thread: the
+    /// small statements of a start take longer where threads share them.
     ///
     /// # Errors
     /// As [`Database::open`].
     pub fn open_within(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
-        Self::open_as(path, memory_bytes, Time::System, config()?)?.seal("")
+        // Its own default, four of them per processor, is for storage behind a network.
+        let config =
+            one_thread(Config::default())?.with("async_threads", processors().to_string())?;
+        Self::open_as(path, memory_bytes, Time::System, config)?.seal("")
     }
 
     /// Opens a database in memory that is for names and types and never has rows: without an optimizer, and with
@@ -77,6 +83,15 @@ impl Database {
         let config = one_thread(Config::default())?.with("async_threads", "1")?;
         let database = Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)?;
         database.seal("SET GLOBAL enable_optimizer = false;\n")
+    }
+
+    /// Lets a statement run on as many threads as there are processors.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn use_all_processors(&self) -> anyhow::Result<()> {
+        let sql = format!("SET GLOBAL threads = {}", processors());
+        self.session()?.execute_batch(&sql)
     }
 
     /// Makes an empty database as that of [`Database::open_empty`] beside this one, in the same engine: to start
@@ -181,10 +196,8 @@ impl Drop for Database {
 /// The name of an empty database that another one's engine holds beside its own.
 const BESIDE: &str = "omlsp_beside";
 
-fn config() -> duckdb::Result<Config> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    // Its own default, four of them per processor, is for storage behind a network.
-    Config::default().with("async_threads", threads.to_string())
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn one_thread(config: Config) -> duckdb::Result<Config> {
@@ -219,7 +232,8 @@ fn open_file(path: &Path, config: Config) -> anyhow::Result<Connection> {
 ///
 /// The optimizer `late_materialization` looks rows up by their number, which is not safe in 2.0.0 (`changes.rs`).
 ///
-/// Sessions over an empty database leave the optimizer out, and may after the lock.
+/// After the lock, sessions over an empty database still leave the optimizer out, and the threads become as many as
+/// the processors.
 ///
 /// DuckDB 2.0.0's optimizer `common_subplan` takes some parts of a plan that read other columns for the same, and
 /// gives wrong rows: of a join of a query with itself, for one (`tests/maintain/known.rs`).
@@ -228,5 +242,5 @@ const SEAL: &str = "SET allow_persistent_secrets = false;\n\
      SET preserve_insertion_order = true;\n\
      SET GLOBAL errors_as_json = true;\n\
      SET enable_external_access = false;\n\
-     SET allowed_configs = ['enable_optimizer'];\n\
+     SET allowed_configs = ['enable_optimizer', 'threads'];\n\
      SET lock_configuration = true;\n";
