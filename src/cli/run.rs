@@ -173,7 +173,9 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database, .. } = opened;
-    database.use_all_processors()?;
+    if plan.has_large_statements() {
+        database.use_all_processors()?;
+    }
     let shared = replay::recorded(database, &plan, recorder.as_ref())?;
     let options = RunOptions {
         once: arguments.once,

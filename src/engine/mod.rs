@@ -24,6 +24,7 @@ pub use session::{Interrupt, Session};
 pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use duckdb::ToSql as Param;
@@ -48,6 +49,8 @@ pub struct Database {
     time: Time,
     /// True for one without rows that another one's engine holds beside its own.
     beside: bool,
+    /// Whether the engine may use all processors.
+    all_processors: AtomicBool,
 }
 
 impl Database {
@@ -62,8 +65,8 @@ impl Database {
     }
 
     /// As [`Database::open`], with at most so many bytes of memory; what needs more goes to files beside
-    /// the database, or fails where there is none. Until [`Database::use_all_processors`], it has one thread: the
-    /// small statements of a start take longer where threads share them.
+    /// the database, or fails where there is none. Until [`Database::use_all_processors`], it has one thread:
+    /// small statements, as those of a start and of most nodes, take longer where threads share them.
     ///
     /// # Errors
     /// As [`Database::open`].
@@ -85,11 +88,14 @@ impl Database {
         database.seal("SET GLOBAL enable_optimizer = false;\n")
     }
 
-    /// Lets a statement run on as many threads as there are processors.
+    /// Lets a statement run on as many threads as there are processors, from now on.
     ///
     /// # Errors
     /// The system gives no threads.
     pub fn use_all_processors(&self) -> anyhow::Result<()> {
+        if self.all_processors.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let sql = format!("SET GLOBAL threads = {}", processors());
         self.session()?.execute_batch(&sql)
     }
@@ -107,6 +113,7 @@ impl Database {
             path: None,
             time: Time::System,
             beside: true,
+            all_processors: AtomicBool::new(false),
         };
         clock::prepare(&empty.session()?, Time::System, true)?;
         Ok(empty)
@@ -145,6 +152,7 @@ impl Database {
             path: path.map(Path::to_owned),
             time,
             beside: false,
+            all_processors: AtomicBool::new(false),
         };
         clock::prepare(&database.session()?, time, new)?;
         Ok(database)

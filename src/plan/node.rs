@@ -32,6 +32,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Says whether the engine evaluates queries over more than the rows that come, which several threads share well.
+    pub fn has_large_statements(&self) -> bool {
+        let mut derived = self.nodes.iter().filter_map(|node| node.derived());
+        derived.any(|plan| !matches!(plan.maintenance, Maintenance::Linear))
+    }
+
     /// Takes the nodes of another plan in the place of its own, except those that have changed, and the
     /// lookups of the other where the changed ones ask them.
     pub fn adopt(&mut self, other: &Self, changed: &HashSet<String>) {

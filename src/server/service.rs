@@ -117,6 +117,8 @@ impl Service {
     }
 
     pub(super) fn session(&self) -> anyhow::Result<Session> {
+        // Whoever asks may ask for anything.
+        self.shared.database.use_all_processors()?;
         self.shared.database.session()
     }
 
