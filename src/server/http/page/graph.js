@@ -5,6 +5,9 @@ const SVG = "http://www.w3.org/2000/svg";
 // Above so many edges a lasting animation would cost more than it tells.
 const LIVELY_EDGES_MAX = 120;
 
+// Below it there are no texts, only boxes.
+const LEGIBLE_SCALE = 0.2;
+
 function make(name, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -70,20 +73,14 @@ class Graph {
   }
 
   node(entity, place) {
-    const text = (name, x, y) => make("text", { class: name, x, y });
-    const parts = {
-      name: text("name", 28, 23), what: text("what", 28, 41), rate: text("rate", 28, 61),
-      lag: text("lag", BOX.width - 12, 61), errors: text("errors", BOX.width - 12, 23),
-    };
-    parts.name.textContent = short(entity.name, 22);
     const element = make("g", {
       class: `node ${kindClass(entity.kind)} state-idle`, transform: `translate(${place.x} ${place.y})`,
       role: "button", tabindex: "-1", "data-name": entity.name,
     }, make("title"), make("rect", { class: "box", width: BOX.width, height: BOX.height, rx: 10 }),
       make("path", { class: "stripe", d: `M4 10 h5 v${BOX.height - 20} h-5 z` }),
-      make("circle", { class: "dot", cx: 19.5, cy: 37, r: 3.6 }), ...Object.values(parts));
+      make("circle", { class: "dot", cx: 19.5, cy: 37, r: 3.6 }));
     element.firstChild.textContent = `${entity.name} (${entity.kind})`;
-    return { name: entity.name, entity, place, element, parts, reads: [], readers: [], state: "idle", failing: false, label: "" };
+    return { name: entity.name, entity, place, element, parts: null, status: null, reads: [], readers: [], state: "idle", failing: false, label: "" };
   }
 
   // Takes what every entity is doing, with its rate.
@@ -91,14 +88,11 @@ class Graph {
     for (const status of statuses) {
       const node = this.nodes.get(status.name);
       if (!node) continue;
-      const { parts, element } = node;
-      write(parts.what, `${status.kind === "materialized view" ? "materialized" : status.kind} · ${status.state}`);
+      const { element } = node;
       // A view that does no work of its own has no rate of its own.
       node.passes = status.kind === "view" && status.state === "ready";
-      write(parts.rate, node.passes ? "part of its readers" : `${amount(status.rate)} ${status.kind === "lookup" ? "requests" : "rows"}/s`);
-      parts.rate.classList.toggle("still", node.passes || status.rate < 0.05);
-      write(parts.lag, status.behind > 0 ? `${amount(status.behind)} behind` : "");
-      write(parts.errors, status.problems > 0 ? `${amount(status.problems)} ⚠` : "");
+      node.status = status;
+      if (node.parts) this.tell(node);
       if (node.state !== status.state) {
         element.classList.replace(`state-${node.state}`, `state-${status.state}`);
         node.state = status.state;
@@ -116,6 +110,27 @@ class Graph {
       const flowing = flows(edge.from);
       if (edge.flowing !== flowing) { edge.element.classList.toggle("flowing", flowing); edge.flowing = flowing; }
     }
+  }
+
+  // Gives a node its texts.
+  letter(node) {
+    const text = (name, x, y) => make("text", { class: name, x, y });
+    node.parts = {
+      name: text("name", 28, 23), what: text("what", 28, 41), rate: text("rate", 28, 61),
+      lag: text("lag", BOX.width - 12, 61), errors: text("errors", BOX.width - 12, 23),
+    };
+    node.parts.name.textContent = short(node.name, 22);
+    node.element.append(...Object.values(node.parts));
+    if (node.status) this.tell(node);
+  }
+
+  // Writes into a node's texts what it is doing.
+  tell({ parts, status, passes }) {
+    write(parts.what, `${status.kind === "materialized view" ? "materialized" : status.kind} · ${status.state}`);
+    write(parts.rate, passes ? "part of its readers" : `${amount(status.rate)} ${status.kind === "lookup" ? "requests" : "rows"}/s`);
+    parts.rate.classList.toggle("still", passes || status.rate < 0.05);
+    write(parts.lag, status.behind > 0 ? `${amount(status.behind)} behind` : "");
+    write(parts.errors, status.problems > 0 ? `${amount(status.problems)} ⚠` : "");
   }
 
   // Dims what does not match.
@@ -189,8 +204,20 @@ class Graph {
       const { x, y, scale } = this.view;
       this.world.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
       this.svg.classList.toggle("far", scale < 0.42);
-      this.svg.classList.toggle("farther", scale < 0.2);
+      this.svg.classList.toggle("farther", scale < LEGIBLE_SCALE);
+      if (scale >= LEGIBLE_SCALE) this.cull();
     });
+  }
+
+  // Keeps texts for the nodes in view only: of a thousand entities there would be five thousand to lay out.
+  cull() {
+    const { width, height } = this.svg.getBoundingClientRect(), { x, y, scale } = this.view;
+    for (const node of this.nodes.values()) {
+      const left = node.place.x * scale + x, top = node.place.y * scale + y;
+      const away = left > width || top > height || left + BOX.width * scale < 0 || top + BOX.height * scale < 0;
+      if (node.parts) node.element.classList.toggle("away", away);
+      else if (!away) this.letter(node);
+    }
   }
 
   listen() {
@@ -209,7 +236,8 @@ class Graph {
       this.svg.classList.add("dragging");
       this.moveByHand({ ...this.view, x: drag.view.x + x, y: drag.view.y + y });
     });
-    new ResizeObserver(() => { if (this.fitted) this.fit(); }).observe(this.svg);
+    // Fits it again, or letters what has come into view.
+    new ResizeObserver(() => { if (this.fitted) this.fit(); else this.move(this.view); }).observe(this.svg);
     const drop = () => { this.svg.classList.remove("dragging"); setTimeout(() => { drag = null; }); };
     this.svg.addEventListener("pointerup", drop);
     this.svg.addEventListener("pointercancel", drop);
