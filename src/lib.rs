@@ -19,6 +19,8 @@
 
 // Links in the documentation lead readers of the source, who see private items too.
 #![allow(rustdoc::private_intra_doc_links)]
+// They panic where nobody reads the output any more; `cli::say` and `cli::print` do not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 // Source files, spans, caret rendering.
 pub mod diagnostic;

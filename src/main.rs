@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match omlsp::cli::run(arguments) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            omlsp::cli::say(format_args!("error: {error:#}"));
             ExitCode::from(1)
         }
     }

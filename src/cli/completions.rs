@@ -16,11 +16,11 @@ pub struct Arguments {
 }
 
 /// # Errors
-/// None; all subcommands have the same shape.
+/// The output takes no more.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut command = super::Arguments::command();
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "omlsp", &mut text);
-    print!("{}", String::from_utf8_lossy(&text));
+    super::print(&String::from_utf8_lossy(&text))?;
     Ok(Outcome::Done)
 }

@@ -40,6 +40,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Format::Mermaid => GraphFormat::Mermaid,
         Format::Dot => GraphFormat::Dot,
     };
-    print!("{}", render_graph(plan, format));
+    super::print(&render_graph(plan, format))?;
     Ok(Outcome::Done)
 }

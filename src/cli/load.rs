@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::Renderer;
 use anyhow::Context as _;
 
+use super::say;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::options::Environment;
@@ -113,11 +114,11 @@ pub fn print_faults(sources: &SourceMap, faults: &[Diagnostic]) {
         Renderer::plain()
     };
     for fault in faults {
-        eprintln!("{}\n", sources.render_one(fault, &renderer));
+        say(format_args!("{}\n", sources.render_one(fault, &renderer)));
     }
     match faults.len() {
         0 => {}
-        1 => eprintln!("1 fault"),
-        count => eprintln!("{count} faults"),
+        1 => say("1 fault"),
+        count => say(format_args!("{count} faults")),
     }
 }

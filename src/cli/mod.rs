@@ -21,6 +21,8 @@ mod test;
 mod top;
 mod validate;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -93,3 +95,26 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
 
 #[cfg(test)]
 mod tests;
+
+/// Writes a line to stderr. Where nobody reads that any more, there is nobody to tell.
+pub fn say(text: impl Display) {
+    let line = format!("{text}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .unwrap_or_default();
+}
+
+/// Writes a text to stdout. A reader that has seen enough, as `head`, is no error.
+///
+/// # Errors
+/// The output takes no more: a full disk.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}

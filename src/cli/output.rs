@@ -64,11 +64,11 @@ impl<W: Write> Output<W> {
             Event::Rows(rows) => self.rows(&rows)?,
             Event::Message(text) => {
                 self.end()?;
-                eprintln!("{text}");
+                super::say(text);
             }
             Event::Error(text) => {
                 self.end()?;
-                eprintln!("{text}");
+                super::say(text);
             }
             Event::Settings(_) | Event::Status(_) => {}
             Event::Done => self.end()?,

@@ -93,7 +93,7 @@ pub fn run(paths: &[std::path::PathBuf], settings: &Settings<'_>) -> anyhow::Res
         Replayed::Well => Outcome::Done,
         Replayed::Badly => Outcome::Failed,
         Replayed::Lacking(message) => {
-            eprintln!("error: {message}");
+            super::say(format_args!("error: {message}"));
             Outcome::Failed
         }
     })

@@ -153,7 +153,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let steps = state::compare(&recorded, &plan, arguments.replace)?;
     if arguments.plan {
-        print!("{}", steps.render());
+        super::print(&steps.render())?;
         return Ok(Outcome::Done);
     }
     if let Some(new) = opened.new.take() {
@@ -372,12 +372,14 @@ pub(super) fn init_log(format: LogFormat, usual: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would complain on stderr, and panic where that is what is gone.
+        .log_internal_errors(false);
     let set = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     if let Err(error) = set {
-        eprintln!("the log cannot be set up: {error}");
+        super::say(format_args!("the log cannot be set up: {error}"));
     }
 }

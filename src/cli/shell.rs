@@ -17,7 +17,7 @@ use self::complete::{Hints, Names};
 use super::client::{Client, Missing};
 use super::output::{Counted, Format, Output};
 use super::sql::is_broken_pipe;
-use super::{Outcome, state_dir};
+use super::{Outcome, say, state_dir};
 use crate::sql::{ends_statement, mask_secrets};
 
 const HELP: &str = "\
@@ -66,11 +66,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         failed: false,
     };
     if std::io::stdin().is_terminal() {
-        eprintln!(
+        say(format_args!(
             "omlsp {}, state directory `{}`; \\? for help",
             env!("CARGO_PKG_VERSION"),
             arguments.state.path().display()
-        );
+        ));
         shell.interactive()?;
         return Ok(Outcome::Done);
     }
@@ -123,7 +123,10 @@ impl Shell {
             && path.exists()
             && let Err(error) = editor.load_history(path)
         {
-            eprintln!("the history `{}` cannot be read: {error}", path.display());
+            say(format_args!(
+                "the history `{}` cannot be read: {error}",
+                path.display()
+            ));
         }
         let mut asked: Option<Instant> = None;
         loop {
@@ -146,10 +149,10 @@ impl Shell {
                 if let Some(path) = &history
                     && let Err(error) = editor.append_history(path)
                 {
-                    eprintln!(
+                    say(format_args!(
                         "the history `{}` cannot be written: {error}",
                         path.display()
-                    );
+                    ));
                 }
             }
             if self.input(&line)? == Next::Leave {
@@ -190,7 +193,7 @@ impl Shell {
         match word.as_str() {
             "\\q" | "quit" | "exit" => return Ok(Next::Leave),
             "\\?" | "\\h" | "help" => {
-                println!("{HELP}");
+                super::print(&format!("{HELP}\n"))?;
                 return Ok(Next::Go);
             }
             _ => {}
@@ -208,12 +211,12 @@ impl Shell {
             (Some("f"), Some(name)) => {
                 match Format::from_str(name, true) {
                     Ok(format) => self.format = format,
-                    Err(_) => eprintln!("the formats are table, json and csv"),
+                    Err(_) => say("the formats are table, json and csv"),
                 }
                 Ok(Next::Go)
             }
             _ => {
-                eprintln!("`{text}` is no command; \\? lists them");
+                say(format_args!("`{text}` is no command; \\? lists them"));
                 Ok(Next::Go)
             }
         }
@@ -232,7 +235,7 @@ impl Shell {
             Err(error) if is_broken_pipe(&error) => Ok(Next::Leave),
             Err(error) => {
                 self.failed = true;
-                eprintln!("error: {error:#}");
+                say(format_args!("error: {error:#}"));
                 Ok(Next::Go)
             }
         }
@@ -252,10 +255,10 @@ fn history_file() -> Option<PathBuf> {
         .mode(0o700)
         .create(&folder);
     if let Err(error) = made {
-        eprintln!(
+        say(format_args!(
             "there will be no history, `{}` cannot be made: {error}",
             folder.display()
-        );
+        ));
         return None;
     }
     Some(folder.join("history"))

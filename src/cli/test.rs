@@ -61,13 +61,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (mut passed, mut failed) = (0, 0);
     for folder in &folders {
         let report = Test::open(folder)?.run(arguments.bless)?;
-        print!("{}", report.text(folder));
+        super::print(&report.text(folder))?;
         match report.faults.is_empty() {
             true => passed += 1,
             false => failed += 1,
         }
     }
-    println!("{passed} passed, {failed} failed");
+    super::print(&format!("{passed} passed, {failed} failed\n"))?;
     Ok(match failed {
         0 => Outcome::Done,
         _ => Outcome::Failed,

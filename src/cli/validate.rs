@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, load};
+use super::{Outcome, load, say};
 use crate::plan::{GraphFormat, render_graph};
 
 /// Check a pipeline and report every fault, with its place
@@ -38,20 +38,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let loaded = load::load(&arguments.paths)?;
     let faults = &loaded.checked.faults;
     match arguments.format {
-        Format::Json => print!("{}", loaded.sources.render_json(faults)),
+        Format::Json => super::print(&loaded.sources.render_json(faults))?,
         Format::Human => {
             load::print_faults(&loaded.sources, faults);
             if faults.is_empty() {
                 let entities = loaded.catalog.len();
                 let files = loaded.sources.files().count();
-                eprintln!(
-                    "{} in {}: valid",
-                    count(entities, "entity", "entities"),
-                    count(files, "file", "files")
-                );
+                let entities = count(entities, "entity", "entities");
+                let files = count(files, "file", "files");
+                say(format_args!("{entities} in {files}: valid"));
             }
             if let (true, Some(plan)) = (arguments.verbose, &loaded.checked.plan) {
-                eprint!("{}", render_graph(plan, GraphFormat::Text));
+                say(render_graph(plan, GraphFormat::Text).trim_end());
             }
         }
     }

@@ -144,6 +144,19 @@ impl Session {
         Ok(texts)
     }
 
+    /// As [`Session::texts`], over `rows`, which the only parameter, inside `arrow(?)`, stands for.
+    ///
+    /// # Errors
+    /// As [`Session::texts`].
+    pub fn texts_over(
+        &self,
+        sql: &str,
+        rows: RecordBatch,
+    ) -> anyhow::Result<Vec<Vec<Option<String>>>> {
+        let registration = ArrowBatchRegistration::new(rows);
+        self.texts(sql, &[&&registration])
+    }
+
     /// Runs `work` in one transaction: committed if it returns a value, rolled back if an error.
     ///
     /// # Errors

@@ -4,11 +4,15 @@
 //! with the one that runs the query. A statement it cannot give a tree for (`PIVOT`, `SUMMARIZE`) but
 //! DuckDB can run is still legal: it is known by its relations' names only.
 
+use std::sync::Arc;
+
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::windows::{self, Rewritten};
 use super::{Session, SqlFault};
+use crate::batch::RecordBatch;
+use crate::batch::array::{ArrayRef, StringArray};
 use crate::sql::SqlText;
 
 /// How deep a tree may be: a sum of four hundred terms is eight hundred levels. Whoever walks a tree does it
@@ -62,7 +66,18 @@ impl Session {
     /// # Errors
     /// The outer one is DuckDB's failure as a whole; the inner ones are the queries' own.
     pub fn parse(&self, queries: &[&str]) -> anyhow::Result<Vec<Result<Query, SqlFault>>> {
-        queries.iter().map(|text| self.parse_one(text)).collect()
+        if let [query] = queries {
+            return Ok(vec![self.parse_one(query)?]);
+        }
+        // One statement for all: to run one takes half as long as to parse a query.
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(queries));
+        let rows = RecordBatch::try_from_iter([("query", texts)])?;
+        let sql = format!("SELECT {}::VARCHAR FROM arrow($1)", serialize("query"));
+        let answers = self.texts_over(&sql, rows)?;
+        anyhow::ensure!(answers.len() == queries.len(), "a query has no answer");
+        (answers.into_iter().flatten().zip(queries))
+            .map(|(answer, text)| self.parsed(text, &answer.unwrap_or_default()))
+            .collect()
     }
 
     /// Parses one query.
@@ -70,10 +85,14 @@ impl Session {
     /// # Errors
     /// As for [`Session::parse`].
     pub fn parse_one(&self, text: &str) -> anyhow::Result<Result<Query, SqlFault>> {
-        const SQL: &str = "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, skip_empty := true, \
-                           skip_default := true)::VARCHAR";
-        let answer = self.text(SQL, &[&text])?.unwrap_or_default();
-        let query = match tree_of(&answer)? {
+        let sql = format!("SELECT {}::VARCHAR", serialize("$1::VARCHAR"));
+        let answer = self.text(&sql, &[&text])?.unwrap_or_default();
+        self.parsed(text, &answer)
+    }
+
+    /// Takes what DuckDB answers to a query's text.
+    fn parsed(&self, text: &str, answer: &str) -> anyhow::Result<Result<Query, SqlFault>> {
+        let query = match tree_of(answer)? {
             Some(tree) => Self::query_of(&tree, text),
             None => Ok(Self::unserializable(text)),
         };
@@ -153,6 +172,13 @@ impl Session {
         let text = self.text(SQL, &[&statement.to_string()])?;
         text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
     }
+}
+
+/// Returns the call that makes a tree of the query that an expression gives.
+fn serialize(query: &str) -> String {
+    format!(
+        "json_serialize_sql({query}, skip_null := true, skip_empty := true, skip_default := true)"
+    )
 }
 
 fn collect_reads(value: &Value, scope: &mut Vec<String>, reads: &mut Vec<Read>) {

@@ -324,9 +324,16 @@ impl<'a> Draft<'a> {
             uses: HashSet::new(),
         };
         let fault = |fault| draft.fault(visible, fault);
-        let parsed = binder.session().parse_one(&draft.query(visible));
-        let parsed = parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))?;
-        let tree = parsed.map_err(fault)?.tree.unwrap_or_default();
+        let parse = |query: &str| {
+            let parsed = binder.session().parse_one(query);
+            parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))
+        };
+        // What it reads makes it several times as long, and only a fault may tell of that.
+        let parsed = match parse(&format!("SELECT {} AS value", draft.cast()))? {
+            Ok(parsed) => parsed,
+            Err(_) => parse(&draft.query(visible))?.map_err(fault)?,
+        };
+        let tree = parsed.tree.unwrap_or_default();
         let selected = &tree["select_list"];
         refuse_non_scalar(selected).map_err(|(words, place)| {
             let place = place

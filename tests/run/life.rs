@@ -48,6 +48,31 @@ fn an_interrupt_drains_and_commits() {
     }
 }
 
+/// Whoever read the log is gone, as `head` or a collector that was restarted.
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let setting = Setting::new(POLLED);
+    let rows = |id: i64| Reply::json(json!([{"id": id}]).to_string());
+    setting.server.script(
+        "/rows",
+        vec![rows(1), Reply::status(404), Reply::status(404), rows(2)],
+    );
+    let mut running = setting.run([]).unheard().spawn();
+    running.wait_for_stdout("2");
+    running.terminate();
+    running.wait().expect_code(0);
+    assert_eq!(
+        setting.rows("SELECT stage FROM omlsp_errors LIMIT 1"),
+        [json!({"stage": "read"})]
+    );
+    // What a short command has to say is lost, but not its result.
+    setting
+        .project
+        .file("wrong.sql", "CREATE TABLE t (id BIGNIT);");
+    let validate = setting.project.omlsp(["validate", "wrong.sql"]);
+    validate.unheard().run().expect_code(1);
+}
+
 #[test]
 fn a_second_signal_ends_at_once_and_what_was_committed_is_there() {
     let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 1000);

@@ -102,6 +102,7 @@ pub struct Omlsp {
     env: Vec<(OsString, OsString)>,
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
+    unheard: bool,
 }
 
 impl Omlsp {
@@ -135,6 +136,13 @@ impl Omlsp {
     #[must_use]
     pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(text.into());
+        self
+    }
+
+    /// Lets nobody read what it says on stderr: every write there fails.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        self.unheard = true;
         self
     }
 
@@ -177,7 +185,11 @@ impl Omlsp {
             thread::spawn(move || stdin.write_all(&text).unwrap_or_default());
         }
         let stdout = Capture::of(child.stdout.take().expect("stdout is piped"));
-        let stderr = Capture::of(child.stderr.take().expect("stderr is piped"));
+        let stderr = child.stderr.take().filter(|_| !self.unheard);
+        let stderr = match stderr {
+            Some(stderr) => Capture::of(stderr),
+            None => Capture::of(std::io::empty()),
+        };
         Running {
             child,
             stdout,
