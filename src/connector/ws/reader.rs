@@ -383,7 +383,6 @@ impl SourceReader for WsReader {
         // and a new reader is the way out of that.
         let dead = self.connections.values().any(channel::Sender::is_closed);
         anyhow::ensure!(!dead, "a connection ended by a fault of this program");
-        self.deliver(emit)?;
         let end = Instant::now() + READ_MAX;
         loop {
             if let Err(stopped) = context.stop.check() {
@@ -403,8 +402,8 @@ impl SourceReader for WsReader {
                 true => self.decode_and_deliver(context, emit)?,
                 false => self.deliver(emit)?,
             }
+            // What is decoded by now is delivered by the next call, while that decodes what came after it.
             if Instant::now() >= end {
-                self.deliver(emit)?;
                 return Ok(ReadEnd::Idle);
             }
         }
