@@ -7,6 +7,8 @@ fn main() {
     // DuckDB calls glibc's `malloc_trim`, whose object file defines `malloc` too. The first definition
     // wins, which is mimalloc's: libc is linked last.
     println!("cargo::rustc-link-arg=-Wl,-z,muldefs");
+    // A static program moves its own addresses into place when it starts: as a list of 4 MB, or of some KB.
+    println!("cargo::rustc-link-arg=-Wl,-z,pack-relative-relocs");
     println!("cargo::rerun-if-changed=build.rs");
     order_functions();
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -40,6 +41,7 @@ const REQUESTS_MAX: usize = 1;
 pub struct Server {
     state_dir: PathBuf,
     clients: Arc<Clients>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -54,12 +56,13 @@ impl Server {
             .with_context(|| format!("cannot make the control socket `{}`", path.display()))?;
         let clients = Arc::new(Clients::default());
         let shared = Arc::clone(&clients);
-        std::thread::Builder::new()
+        let accepting = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || accept(&listener, &service, &shared))?;
         Ok(Self {
             state_dir: state_dir.to_owned(),
             clients,
+            accepting: Some(accepting),
         })
     }
 }
@@ -68,13 +71,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.clients.end();
         // Wakes the thread that accepts; it then sees that it is over.
-        if let Err(error) = connect(&self.state_dir) {
-            tracing::debug!(%error, "nobody accepts connections any more");
-        }
+        let woken = connect(&self.state_dir);
         if let Err(error) = std::fs::remove_file(socket_path(&self.state_dir)) {
             tracing::debug!(%error, "the control socket is gone already");
         }
         self.clients.wait(END_MAX);
+        // It has a share in the state: whoever closes that closes it before the process ends, or not at all.
+        if let Err(error) = woken {
+            tracing::debug!(%error, "nobody accepts connections any more");
+        } else if let Some(thread) = self.accepting.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the control socket panicked");
+        }
     }
 }
 
