@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -160,16 +160,8 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         new.keep();
     }
     let looking = opened.database.session()?;
-    let (applied, pipeline) = thread::scope(|scope| {
-        let pipeline = scope.spawn(move || Pipeline::new(sources, catalog, &looking));
-        let applied = state::apply(&session, &plan, &steps);
-        (
-            applied,
-            pipeline.join().expect("reading queries does not panic"),
-        )
-    });
-    applied?;
-    let pipeline = pipeline?;
+    let read = move || Pipeline::new(sources, catalog, &looking);
+    let pipeline = beside(read, || state::apply(&session, &plan, &steps))?;
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database, .. } = opened;
@@ -197,12 +189,39 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return restart::wait_and_restart(owned);
     }
     let failed = ended != Ended::Well || (arguments.once && runtime.shared.board.errors() > 0);
+    close(runtime);
     tracing::info!("stopped");
     Ok(if failed {
         Outcome::Failed
     } else {
         Outcome::Done
     })
+}
+
+/// Does some work while another thread reads what it returns.
+fn beside<T: Send>(
+    read: impl FnOnce() -> anyhow::Result<T> + Send,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<T> {
+    thread::scope(|scope| {
+        let reading = scope.spawn(read);
+        let worked = work();
+        let read = reading.join().expect("reading does not panic");
+        worked.and(read)
+    })
+}
+
+/// Closes the state, before the process ends: the last answers to clients have a share in it.
+fn close(runtime: Arc<Runtime>) {
+    const SHARES_WAIT_MAX: Duration = Duration::from_secs(5);
+    let end = Instant::now() + SHARES_WAIT_MAX;
+    while Arc::strong_count(&runtime) > 1 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Nobody else needs them any more, and what is kept is compressed now.
+    if let Err(error) = runtime.shared.database.use_all_processors() {
+        tracing::debug!(%error, "the state is closed by one thread");
+    }
 }
 
 /// A valid pipeline, and its state.
@@ -228,6 +247,8 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
     };
     // Faults of the pipeline come before those of a directory that nothing has been kept in.
     let opened = if had_state { Ok(opened?) } else { opened };
+    // It is in the engine of the state, which must be closed before somebody else may own the directory.
+    let binder = binder;
     // What statements created belongs to the pipeline too.
     if let Ok(opened) = &opened
         && !opened.is_new()

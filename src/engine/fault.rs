@@ -29,7 +29,21 @@ impl std::fmt::Display for SqlFault {
 
 impl std::error::Error for SqlFault {}
 
+/// What is wrong with a parameter, and what to do about it.
+const PARAMETER: (&str, &str) = (
+    "found a parameter, expected a value",
+    "a query takes no parameters: write the value",
+);
+
 impl SqlFault {
+    /// Returns the fault of a query that has a parameter.
+    pub fn of_parameter() -> Self {
+        Self {
+            help: Some(PARAMETER.1.into()),
+            ..Self::of(PARAMETER.0)
+        }
+    }
+
     /// Takes apart the text of a DuckDB error, in JSON (`errors_as_json`) or plain.
     pub fn of(text: &str) -> Self {
         let parsed = text
@@ -163,8 +177,7 @@ fn reword(object: &Value, message: &str) -> (String, Option<String>) {
         return (format!("`{path}` cannot be read by SQL"), Some(help));
     }
     if message.starts_with("Values were not provided for the following parameters") {
-        let help = "a query takes no parameters: write the value".to_owned();
-        return ("found a parameter, expected a value".to_owned(), Some(help));
+        return (PARAMETER.0.to_owned(), Some(PARAMETER.1.to_owned()));
     }
     (tidy(message), None)
 }

@@ -97,7 +97,13 @@ impl Database {
             return Ok(());
         }
         let sql = format!("SET GLOBAL threads = {}", processors());
-        self.session()?.execute_batch(&sql)
+        let set = self
+            .session()
+            .and_then(|session| session.execute_batch(&sql));
+        if set.is_err() {
+            self.all_processors.store(false, Ordering::Relaxed);
+        }
+        set
     }
 
     /// Makes an empty database as that of [`Database::open_empty`] beside this one, in the same engine: to start

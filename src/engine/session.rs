@@ -213,7 +213,11 @@ impl Session {
     /// # Errors
     /// As [`Session::describe`].
     pub fn check(&self, query: &str) -> Result<(), SqlFault> {
-        self.connection.prepare(query).map(drop).map_err(fault)
+        let statement = self.connection.prepare(query).map_err(fault)?;
+        match statement.parameter_count() {
+            0 => Ok(()),
+            _ => Err(SqlFault::of_parameter()),
+        }
     }
 
     /// Runs SQL that is used once, so that it does not push others out of the cache.

@@ -19,6 +19,9 @@ use crate::sql::SqlText;
 /// by recursion, on threads with two megabytes of stack.
 const TREE_DEPTH_MAX: usize = 1_000;
 
+/// The table functions that take a relation's name or a query as a text.
+const HIDING: [&str; 2] = ["query", "query_table"];
+
 /// A parsed query.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -131,6 +134,9 @@ impl Session {
             return Err(SqlFault::of("expected one query"));
         };
         let tree = statement["node"].clone();
+        if let Some(fault) = hidden_read(&tree) {
+            return Err(fault);
+        }
         let mut reads = Vec::new();
         collect_reads(&tree, &mut Vec::new(), &mut reads);
         Ok(Query {
@@ -179,6 +185,28 @@ fn serialize(query: &str) -> String {
     format!(
         "json_serialize_sql({query}, skip_null := true, skip_empty := true, skip_default := true)"
     )
+}
+
+/// Finds a table function that reads what a text names: nobody could tell what the query follows.
+fn hidden_read(value: &Value) -> Option<SqlFault> {
+    match value {
+        Value::Object(object) => {
+            let name = value["function"]["function_name"].as_str();
+            let hides = value["type"] == "TABLE_FUNCTION"
+                && name.is_some_and(|name| HIDING.contains(&name.to_lowercase().as_str()));
+            if hides {
+                let message = format!("`{}` hides what is read", name.unwrap_or_default());
+                return Some(SqlFault {
+                    place: place_of(value),
+                    help: Some("name the relation, or write the query itself".into()),
+                    ..SqlFault::of(&message)
+                });
+            }
+            object.values().find_map(hidden_read)
+        }
+        Value::Array(items) => items.iter().find_map(hidden_read),
+        _ => None,
+    }
 }
 
 fn collect_reads(value: &Value, scope: &mut Vec<String>, reads: &mut Vec<Read>) {

@@ -118,7 +118,9 @@ impl Service {
 
     pub(super) fn session(&self) -> anyhow::Result<Session> {
         // Whoever asks may ask for anything.
-        self.shared.database.use_all_processors()?;
+        if let Err(error) = self.shared.database.use_all_processors() {
+            tracing::debug!(%error, "the engine stays at one thread for now");
+        }
         self.shared.database.session()
     }
 

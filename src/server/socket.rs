@@ -5,6 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::address::{Address, connect, socket_path};
+use super::address::{Address, socket_path};
 use super::control::Control;
 use super::protocol::{Event, Request};
 use super::service::Service;
@@ -42,6 +43,8 @@ pub struct Server {
     state_dir: PathBuf,
     clients: Arc<Clients>,
     accepting: Option<JoinHandle<()>>,
+    /// What the thread accepts from, to wake it by.
+    listener: UnixStream,
 }
 
 impl Server {
@@ -56,6 +59,7 @@ impl Server {
             .with_context(|| format!("cannot make the control socket `{}`", path.display()))?;
         let clients = Arc::new(Clients::default());
         let shared = Arc::clone(&clients);
+        let wakes = UnixStream::from(OwnedFd::from(listener.try_clone()?));
         let accepting = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || accept(&listener, &service, &shared))?;
@@ -63,27 +67,30 @@ impl Server {
             state_dir: state_dir.to_owned(),
             clients,
             accepting: Some(accepting),
+            listener: wakes,
         })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.clients.end();
-        // Wakes the thread that accepts; it then sees that it is over.
-        let woken = connect(&self.state_dir);
+        self.clients.over.store(true, Ordering::SeqCst);
+        // By its own socket: the path may be gone, or another owner's by now.
+        match self.listener.shutdown(Shutdown::Both) {
+            Err(error) => tracing::debug!(%error, "nobody accepts connections any more"),
+            Ok(()) => {
+                if let Some(thread) = self.accepting.take()
+                    && thread.join().is_err()
+                {
+                    tracing::error!("the thread of the control socket panicked");
+                }
+            }
+        }
         if let Err(error) = std::fs::remove_file(socket_path(&self.state_dir)) {
             tracing::debug!(%error, "the control socket is gone already");
         }
+        self.clients.end();
         self.clients.wait(END_MAX);
-        // It has a share in the state: whoever closes that closes it before the process ends, or not at all.
-        if let Err(error) = woken {
-            tracing::debug!(%error, "nobody accepts connections any more");
-        } else if let Some(thread) = self.accepting.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of the control socket panicked");
-        }
     }
 }
 
@@ -168,7 +175,6 @@ impl Clients {
     }
 
     fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
         for client in self.connected().iter() {
             client.script.leave();
             // Ends the thread that reads requests; the answer may still be written.
@@ -255,6 +261,8 @@ fn serve(
         .name(format!("client-{id}"))
         .spawn(move || {
             let _leaving = leaving;
+            // Its share in the state goes first.
+            let service = service;
             answer(&service, &queue, &stream, &script);
             // Ends the reading thread too; the client may have closed already.
             stream.shutdown(Shutdown::Both).unwrap_or_default();

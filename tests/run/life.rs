@@ -24,6 +24,8 @@ fn an_interrupt_drains_and_commits() {
         running.wait_until(|running| running.stdout_line_count() >= 10_000, "rows");
         running.signal(signal);
         let output = running.wait().expect_code(0);
+        let log = setting.project.path().join(".omlsp/state.duckdb.wal");
+        assert!(!log.exists(), "{signal}: the state was not closed");
         let count = setting.rows("SELECT count(*) AS n FROM made")[0]["n"].clone();
         assert_eq!(
             setting.rows("FROM total"),

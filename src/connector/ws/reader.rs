@@ -381,8 +381,10 @@ impl SourceReader for WsReader {
         }
         // A receiver of `stop` lives as long as its connection: it cannot end by itself but by a panic,
         // and a new reader is the way out of that.
-        let dead = self.connections.values().any(channel::Sender::is_closed);
-        anyhow::ensure!(!dead, "a connection ended by a fault of this program");
+        if self.connections.values().any(channel::Sender::is_closed) {
+            self.deliver(emit)?;
+            anyhow::bail!("a connection ended by a fault of this program");
+        }
         let end = Instant::now() + READ_MAX;
         loop {
             if let Err(stopped) = context.stop.check() {
