@@ -13,7 +13,7 @@ use super::windows::{self, Rewritten};
 use super::{Session, SqlFault};
 use crate::batch::RecordBatch;
 use crate::batch::array::{ArrayRef, StringArray};
-use crate::sql::SqlText;
+use crate::sql::{SqlText, Token};
 
 /// How deep a tree may be: a sum of four hundred terms is eight hundred levels. Whoever walks a tree does it
 /// by recursion, on threads with two megabytes of stack.
@@ -150,14 +150,20 @@ impl Session {
     /// counts as read. DuckDB refuses what is none when it binds the query.
     fn unserializable(text: &str) -> Query {
         let tokens = crate::sql::tokens(text);
-        let reads = tokens
-            .iter()
-            .filter_map(|token| {
+        let reads = (0..tokens.len())
+            .filter_map(|at| {
+                let start = tokens[at].start;
+                let qualified = names_a_schema(&tokens, at, text);
+                let mut last = at;
+                while qualified && tokens.get(last + 1).is_some_and(|next| next.is_symbol('.')) {
+                    last += 2;
+                }
+                let token = tokens.get(last)?;
                 Some(Read {
                     name: token.name(text)?,
-                    qualified: false,
-                    place: Some((token.start, token.end - token.start)),
-                    guessed: true,
+                    qualified,
+                    place: Some((start, token.end - start)),
+                    guessed: !qualified,
                 })
             })
             .collect();
@@ -178,6 +184,30 @@ impl Session {
         let text = self.text(SQL, &[&statement.to_string()])?;
         text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
     }
+}
+
+/// Says whether the name at a token is the schema, or database, of a relation: where only a relation can stand, or
+/// by what those of a state are called.
+fn names_a_schema(tokens: &[Token], at: usize, text: &str) -> bool {
+    let follows_dot = |at: usize| tokens.get(at + 1).is_some_and(|next| next.is_symbol('.'));
+    let is_any = |at: usize, words: &[&str]| {
+        let name = tokens.get(at).and_then(|token| token.name(text));
+        name.is_some_and(|name| words.iter().any(|word| name.eq_ignore_ascii_case(word)))
+    };
+    if !follows_dot(at) {
+        return false;
+    }
+    let only_relations = [
+        "PIVOT",
+        "PIVOT_WIDER",
+        "UNPIVOT",
+        "PIVOT_LONGER",
+        "SUMMARIZE",
+    ];
+    let of_a_state = is_any(at, &["state", "memory"])
+        && is_any(at + 2, &["main", "data", "omlsp"])
+        && follows_dot(at + 2);
+    (at > 0 && is_any(at - 1, &only_relations)) || is_any(at, &["omlsp"]) || of_a_state
 }
 
 /// Returns the call that makes a tree of the query that an expression gives.
