@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::address;
 use super::http_wire::{self, Outcome};
 
 /// How long an idle connection is kept; tests end long before, and a leaked thread does not live for ever.
@@ -314,7 +315,7 @@ impl Server {
     /// # Panics
     /// If the address is in use.
     pub fn start_at(address: SocketAddr) -> Self {
-        Self::serve(TcpListener::bind(address).expect("the address is free again"))
+        Self::serve(address::listen_again(address))
     }
 
     fn serve(listener: TcpListener) -> Self {

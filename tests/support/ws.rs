@@ -17,6 +17,8 @@ use async_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::{Error, Message, WebSocket, accept_hdr, http};
 
+use super::address;
+
 /// How long a read waits before the connection looks for something to push or for the end.
 const TURN: Duration = Duration::from_millis(10);
 
@@ -126,7 +128,7 @@ impl WsServer {
     /// # Panics
     /// If the address is in use.
     pub fn start_at(address: SocketAddr) -> Self {
-        Self::serve(TcpListener::bind(address).expect("the address is free again"))
+        Self::serve(address::listen_again(address))
     }
 
     fn serve(listener: TcpListener) -> Self {
