@@ -135,6 +135,7 @@ pub fn play(
     let shared = Arc::new(shared.with_tape(Tape::Player(Arc::clone(player))));
     let options = RunOptions {
         once: true,
+        is_new: true,
         drain_timeout: Duration::ZERO,
     };
     let runtime = Arc::new(Runtime::new(shared, plan, options)?);

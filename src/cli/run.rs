@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine::{Database, Ledger};
 use crate::options::{Environment, parse_duration, parse_size};
-use crate::plan::{Binder, Plan, check_with};
+use crate::plan::{Binder, Checked, Plan, check_with};
 use crate::record::Recorder;
 use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
@@ -156,6 +156,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         super::print(&steps.render())?;
         return Ok(Outcome::Done);
     }
+    let is_new = opened.is_new();
     if let Some(new) = opened.new.take() {
         new.keep();
     }
@@ -165,12 +166,10 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database, .. } = opened;
-    if plan.has_large_statements() {
-        database.use_all_processors()?;
-    }
     let shared = replay::recorded(database, &plan, recorder.as_ref())?;
     let options = RunOptions {
         once: arguments.once,
+        is_new,
         drain_timeout: arguments.drain_timeout,
     };
     let runtime = Arc::new(Runtime::new(shared, plan, options)?);
@@ -222,6 +221,13 @@ fn close(runtime: Arc<Runtime>) {
     drop(runtime);
 }
 
+/// What is made of the binder while the state is opened.
+enum Bound {
+    Checked(Checked),
+    /// The catalog is not whole yet.
+    Binder(Binder),
+}
+
 /// A valid pipeline, and its state.
 struct Ready {
     sources: SourceMap,
@@ -239,23 +245,28 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             .help("run this statement with `omlsp sql`")
     }));
     let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
-    let (opened, binder) = match Opened::open(arguments) {
-        Ok((opened, binder)) => (Ok(opened), binder),
-        Err(error) => (Err(error), Binder::new()?),
+    // Nothing of a new state belongs to the pipeline: it is checked while the state is made.
+    let check = |binder: &Binder| check_with(binder, &catalog, environment, faults.clone());
+    let opened = Opened::open(arguments, |binder, is_new| match is_new {
+        true => check(&binder).map(Bound::Checked),
+        false => Ok(Bound::Binder(binder)),
+    });
+    let (opened, checked) = match opened {
+        Ok((opened, Bound::Checked(checked))) => (Ok(opened), checked),
+        Ok((opened, Bound::Binder(binder))) => {
+            // It is in the engine of the state, which must be closed before somebody else may own the directory.
+            let binder = binder;
+            let session = opened.database.session()?;
+            let vault = opened.vault(environment);
+            // What statements created belongs to the pipeline too.
+            server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
+            let checked = check_with(&binder, &catalog, environment, faults)?;
+            (Ok(opened), checked)
+        }
+        // Faults of the pipeline come before those of a directory that nothing has been kept in.
+        Err(error) if had_state => return Err(error),
+        Err(error) => (Err(error), check(&Binder::new()?)?),
     };
-    // Faults of the pipeline come before those of a directory that nothing has been kept in.
-    let opened = if had_state { Ok(opened?) } else { opened };
-    // It is in the engine of the state, which must be closed before somebody else may own the directory.
-    let binder = binder;
-    // What statements created belongs to the pipeline too.
-    if let Ok(opened) = &opened
-        && !opened.is_new()
-    {
-        let vault = opened.vault(environment);
-        let session = opened.database.session()?;
-        server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
-    }
-    let checked = check_with(&binder, &catalog, environment, faults)?;
     let Some(plan) = checked.plan else {
         load::print_faults(&sources, &checked.faults);
         return Ok(None);
@@ -321,8 +332,11 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the state, and a binder beside it.
-    fn open(arguments: &Arguments) -> anyhow::Result<(Self, Binder)> {
+    /// Opens the state, and asks `then` with a binder beside it, and whether the state is new, while it is made.
+    fn open<T: Send>(
+        arguments: &Arguments,
+        then: impl FnOnce(Binder, bool) -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<(Self, T)> {
         let (dir, new) = match arguments.ephemeral {
             true => (None, None),
             false => {
@@ -330,9 +344,11 @@ impl Opened {
                 (Some(dir), new)
             }
         };
+        let is_new = dir.is_none() || new.is_some();
         let path = dir.as_ref().map(StateDir::database);
-        let (database, binder) = open(path.as_deref(), arguments.memory_limit)?;
-        Ok((Self { database, new, dir }, binder))
+        let then = |binder| then(binder, is_new);
+        let (database, answer) = open(path.as_deref(), arguments.memory_limit, then)?;
+        Ok((Self { database, new, dir }, answer))
     }
 
     /// Says whether nothing has been kept in it.
@@ -347,20 +363,25 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path, and a binder beside it.
-fn open(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<(Database, Binder)> {
+/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it.
+fn open<T: Send>(
+    path: Option<&Path>,
+    memory_bytes: u64,
+    then: impl FnOnce(Binder) -> anyhow::Result<T> + Send,
+) -> anyhow::Result<(Database, T)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
-        let (prepared, binder) = thread::scope(|scope| {
-            let binder = scope.spawn(|| Binder::over(database.empty_beside()?));
-            let prepared = database
-                .session()
-                .and_then(|session| Ledger::new(&session).prepare());
-            (prepared, binder.join().expect("the binder does not panic"))
-        });
-        prepared?;
-        let binder = binder?;
-        anyhow::Ok((database, binder))
+        let bind = || then(Binder::over(database.empty_beside()?)?);
+        let answer = beside(bind, || {
+            database.set_up_clock()?;
+            let session = database.session()?;
+            let ledger = Ledger::new(&session);
+            match database.is_new() {
+                true => ledger.begin(),
+                false => ledger.prepare(),
+            }
+        })?;
+        anyhow::Ok((database, answer))
     };
     match path {
         None => opened(),

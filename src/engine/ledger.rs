@@ -10,6 +10,9 @@ use chrono::{DateTime, Utc};
 use super::{FORMAT_VERSION, Session};
 use crate::sql::quote_text;
 
+/// The number of each stream's latest batch, and its watermark in microseconds.
+pub type Heads = HashMap<String, (u64, Option<i64>)>;
+
 /// The bytes of a payload that are kept with an error: enough to recognise a row, not to store bodies.
 pub const PAYLOAD_BYTES_MAX: usize = 8 * 1024;
 
@@ -47,6 +50,25 @@ pub struct RecordedEntity {
     pub origin: Option<String>,
 }
 
+/// The tables, where they are missing.
+const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
+     CREATE SCHEMA IF NOT EXISTS data;\n\
+     CREATE SCHEMA IF NOT EXISTS changes;\n\
+     CREATE TABLE IF NOT EXISTS omlsp.format (version BIGINT);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.stream (name VARCHAR, head BIGINT, cursor VARCHAR);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.position (consumer VARCHAR, stream VARCHAR, seq BIGINT);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.watermark (name VARCHAR, time BIGINT);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
+     origin VARCHAR, created BIGINT);\n\
+     CREATE SCHEMA IF NOT EXISTS stages;\n\
+     CREATE TABLE IF NOT EXISTS omlsp.stage (owner VARCHAR, name VARCHAR, columns VARCHAR, \
+     place BIGINT);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.secret (name VARCHAR, sealed VARCHAR);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
+     message VARCHAR, payload VARCHAR);\n\
+     CREATE VIEW IF NOT EXISTS main.omlsp_errors AS FROM omlsp.error;\n";
+
 /// The engine's own tables, through one session.
 pub struct Ledger<'a> {
     session: &'a Session,
@@ -57,31 +79,24 @@ impl<'a> Ledger<'a> {
         Self { session }
     }
 
+    /// Makes the tables of a new state, in which there is nothing.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn begin(&self) -> anyhow::Result<()> {
+        self.session.transaction(|session| {
+            let format = format!("INSERT INTO omlsp.format VALUES ({FORMAT_VERSION})");
+            session.execute_batch(&format!("{TABLES}{format}"))
+        })
+    }
+
     /// Makes the tables where they are missing.
     ///
     /// # Errors
     /// The state was written by a newer version, or DuckDB's own.
     pub fn prepare(&self) -> anyhow::Result<()> {
         self.session.transaction(|session| {
-            session.execute_batch(
-                "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
-                 CREATE SCHEMA IF NOT EXISTS data;\n\
-                 CREATE SCHEMA IF NOT EXISTS changes;\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.format (version BIGINT);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.stream (name VARCHAR, head BIGINT, cursor VARCHAR);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.position (consumer VARCHAR, stream VARCHAR, seq BIGINT);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.watermark (name VARCHAR, time BIGINT);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.entity (name VARCHAR, kind VARCHAR, definition VARCHAR, \
-                 origin VARCHAR, created BIGINT);\n\
-                 CREATE SCHEMA IF NOT EXISTS stages;\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.stage (owner VARCHAR, name VARCHAR, columns VARCHAR, \
-                 place BIGINT);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.secret (name VARCHAR, sealed VARCHAR);\n\
-                 CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
-                 message VARCHAR, payload VARCHAR);\n\
-                 CREATE VIEW IF NOT EXISTS main.omlsp_errors AS FROM omlsp.error;\n",
-            )?;
+            session.execute_batch(TABLES)?;
             match session.number("SELECT max(version) FROM omlsp.format", &[])? {
                 None => {
                     session.execute("INSERT INTO omlsp.format VALUES ($1)", &[&FORMAT_VERSION])?;
@@ -100,7 +115,7 @@ impl<'a> Ledger<'a> {
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn heads(&self) -> anyhow::Result<HashMap<String, (u64, Option<i64>)>> {
+    pub fn heads(&self) -> anyhow::Result<Heads> {
         let rows = self.session.texts(
             "SELECT name, head::VARCHAR, NULL FROM omlsp.stream \
              UNION ALL SELECT name, NULL, time::VARCHAR FROM omlsp.watermark",

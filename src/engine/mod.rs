@@ -19,7 +19,7 @@ pub use changes::{
     Change, RowsMissing, Stamp, apply_changes, candidates, delete_sql, replace_all, upsert,
 };
 pub use fault::SqlFault;
-pub use ledger::{CommittedStream, ErrorRecord, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
+pub use ledger::{CommittedStream, ErrorRecord, Heads, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
 pub use session::{Interrupt, Session};
 pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
@@ -47,6 +47,8 @@ pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
     time: Time,
+    /// True if there was nothing in it when it was opened.
+    new: bool,
     /// True for one without rows that another one's engine holds beside its own.
     beside: bool,
     /// Whether the engine may use all processors.
@@ -60,13 +62,15 @@ impl Database {
     /// The file cannot be read or written, or is no DuckDB database.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let database = Self::open_within(path, MEMORY_BYTES_DEFAULT)?;
+        database.set_up_clock()?;
         database.use_all_processors()?;
         Ok(database)
     }
 
     /// As [`Database::open`], with at most so many bytes of memory; what needs more goes to files beside
     /// the database, or fails where there is none. Until [`Database::use_all_processors`], it has one thread:
-    /// small statements, as those of a start and of most nodes, take longer where threads share them.
+    /// small statements, as those of a start and of most nodes, take longer where threads share them. Before
+    /// anything asks it what time it is, it needs [`Database::set_up_clock`].
     ///
     /// # Errors
     /// As [`Database::open`].
@@ -85,7 +89,17 @@ impl Database {
     pub fn open_empty() -> anyhow::Result<Self> {
         let config = one_thread(Config::default())?.with("async_threads", "1")?;
         let database = Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)?;
-        database.seal("SET GLOBAL enable_optimizer = false;\n")
+        let database = database.seal("SET GLOBAL enable_optimizer = false;\n")?;
+        database.set_up_clock()?;
+        Ok(database)
+    }
+
+    /// Makes what `now()` and its kin stand for in queries of this database.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_up_clock(&self) -> anyhow::Result<()> {
+        clock::prepare(&self.session()?, self.time, self.new)
     }
 
     /// Lets a statement run on as many threads as there are processors, from now on.
@@ -118,10 +132,11 @@ impl Database {
             root: Mutex::new(root),
             path: None,
             time: Time::System,
+            new: true,
             beside: true,
             all_processors: AtomicBool::new(false),
         };
-        clock::prepare(&empty.session()?, Time::System, true)?;
+        empty.set_up_clock()?;
         Ok(empty)
     }
 
@@ -132,7 +147,9 @@ impl Database {
     /// As [`Database::open`].
     pub fn open_repeatable(path: Option<&Path>, memory_bytes: u64) -> anyhow::Result<Self> {
         let config = one_thread(Config::default())?;
-        Self::open_as(path, memory_bytes, Time::Given, config)?.seal("")
+        let database = Self::open_as(path, memory_bytes, Time::Given, config)?;
+        database.set_up_clock()?;
+        database.seal("")
     }
 
     fn open_as(
@@ -153,15 +170,14 @@ impl Database {
         };
         // The catalog it lands in is that of all connections.
         root.register_table_function::<ArrowVTab>("arrow")?;
-        let database = Self {
+        Ok(Self {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
             time,
+            new,
             beside: false,
             all_processors: AtomicBool::new(false),
-        };
-        clock::prepare(&database.session()?, time, new)?;
-        Ok(database)
+        })
     }
 
     /// Locks the settings, after those of [`SEAL`] and these.
@@ -169,6 +185,11 @@ impl Database {
         let sql = format!("{settings}{SEAL}");
         self.session()?.execute_batch(&sql)?;
         Ok(self)
+    }
+
+    /// Says whether there was nothing in it when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.new
     }
 
     pub fn path(&self) -> Option<&Path> {

@@ -18,9 +18,9 @@ use crate::batch::datatypes::{
     UInt32Type, UInt64Type,
 };
 
+use super::bytes::plain_length;
 use super::column::unit_of;
 use super::instant;
-use super::scan::plain_length;
 
 /// How texts are written, and what stands for a number that JSON has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bytes::Word;
 use super::scan::{Cursor, Fault};
 
 /// The names that are looked for, numbered from 0.
@@ -105,7 +106,7 @@ pub struct Matcher {
 /// The key in one place of the object before, quotes included, and what it means.
 #[derive(Clone, Debug)]
 struct Learned {
-    key: Box<[u8]>,
+    key: Word,
     target: Target,
 }
 
@@ -156,7 +157,7 @@ impl Matcher {
         while more {
             let start = cursor.at;
             let target = match self.learned.get(place) {
-                Some(learned) if cursor.take(&learned.key) => learned.target,
+                Some(learned) if cursor.take_word(&learned.key) => learned.target,
                 _ => self.search(cursor, place)?,
             };
             let key = cursor.since(start);
@@ -174,7 +175,7 @@ impl Matcher {
         let key = cursor.string()?;
         let target = self.names.find(&key.get());
         let learned = Learned {
-            key: cursor.since(start).as_bytes().into(),
+            key: Word::new(cursor.since(start).as_bytes()),
             target,
         };
         if let Some(slot) = self.learned.get_mut(place) {

@@ -7,6 +7,7 @@
 //! JSON for the decoder, and writes columns straight into Avro's binary form.
 
 mod avro;
+mod bytes;
 mod cell;
 mod column;
 mod csv;

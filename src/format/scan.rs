@@ -9,6 +9,8 @@
 
 use std::borrow::Cow;
 
+use super::bytes::{Word, digits_length, plain_length};
+
 /// Nesting deeper than this is refused: nothing real is deeper, and interpreters of JSON recurse.
 pub const DEPTH_MAX: usize = 256;
 
@@ -122,7 +124,16 @@ impl<'a> Cursor<'a> {
 
     /// Passes `word` and says whether it was there.
     #[inline]
-    pub fn take(&mut self, word: &[u8]) -> bool {
+    pub fn take_word(&mut self, word: &Word) -> bool {
+        let there = word.begins(&self.text.as_bytes()[self.at..]);
+        if there {
+            self.at += word.len();
+        }
+        there
+    }
+
+    #[inline]
+    fn take(&mut self, word: &[u8]) -> bool {
         let there = self.text.as_bytes()[self.at..].starts_with(word);
         if there {
             self.at += word.len();
@@ -327,14 +338,13 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+        match digits_length(&self.text.as_bytes()[self.at..]) {
+            0 => self.fault("a digit"),
+            length => {
+                self.at += length;
+                Ok(())
+            }
         }
-        if self.at == start {
-            return self.fault("a digit");
-        }
-        Ok(())
     }
 }
 
@@ -344,31 +354,6 @@ pub fn is_number(text: &str) -> bool {
     matches!(cursor.peek(), Some(b'-' | b'0'..=b'9'))
         && cursor.number().is_ok()
         && cursor.at == text.len()
-}
-
-/// Returns how many bytes come before the first quote, backslash or control character.
-#[inline]
-pub fn plain_length(bytes: &[u8]) -> usize {
-    // Eight bytes at a time: a byte of `found` has its high bit set where one of the three is. Only the
-    // lowest such bit is exact (borrows may set later ones), and only the lowest is used.
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("the chunk has eight bytes"));
-        let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
-        let found = zero(word ^ (LOW * 0x22)) | zero(word ^ (LOW * 0x5C)) | control;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = &bytes[at..];
-    at + rest
-        .iter()
-        .position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
-        .unwrap_or(rest.len())
 }
 
 /// Replaces the escapes of a string that was checked before.

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use anyhow::ensure;
 use jaq_json::{Num, Val};
 
-use super::scan::{Cursor, DEPTH_MAX, Text, plain_length};
+use super::bytes::plain_length;
+use super::scan::{Cursor, DEPTH_MAX, Text};
 
 /// A value, classified by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

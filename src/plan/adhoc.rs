@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::bind::Binder;
-use super::build::{Builder, Checked, check_and};
+use super::build::{Builder, Checked, ReadByName, check_and};
 use super::feed::Feed;
 use super::node::{Maintenance, Plan};
 use crate::catalog::Catalog;
@@ -37,7 +37,7 @@ pub fn ad_hoc(
 ) -> anyhow::Result<Result<(Plan, AdHoc), Vec<Diagnostic>>> {
     let (checked, bound) = check_and(
         &Binder::new()?,
-        (catalog, environment),
+        (catalog, environment, ReadByName::All),
         Vec::new(),
         |builder| bind(builder, query),
     )?;

@@ -94,7 +94,7 @@ impl Binder {
         self.session.try_statement(&sql)
     }
 
-    /// Binds a query under a name and returns its columns.
+    /// Binds a described query under a name.
     ///
     /// # Errors
     /// The fault, at its place in the user's text.
@@ -102,20 +102,18 @@ impl Binder {
         &self,
         catalog: &Catalog,
         name: &str,
-        query: &SqlText,
-    ) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
-        let columns = self.describe(catalog, query)?;
+        (query, columns): (&SqlText, &[(String, String)]),
+    ) -> Result<(), Box<Diagnostic>> {
         // A table of the same columns: a view would be bound again by everything that reads it.
-        if self.add_table(name, &columns).is_ok() {
-            return Ok(columns);
+        if self.add_table(name, columns).is_ok() {
+            return Ok(());
         }
         // Columns of no type that a table can have.
         let head = format!("CREATE VIEW main.{} AS ", quote_ident(name));
         let sql = format!("{head}{}", query.text);
         self.session
             .try_statement(&sql)
-            .map_err(|fault| Box::new(query_fault(fault.moved(head.len()), query, catalog)))?;
-        Ok(columns)
+            .map_err(|fault| Box::new(query_fault(fault.moved(head.len()), query, catalog)))
     }
 
     /// Returns the columns of a query. Two of one name are a fault: a relation has each name once.

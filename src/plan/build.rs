@@ -1,7 +1,7 @@
 //! Builds the plan of a catalog, entity by entity in the order of their dependencies, collecting all
 //! faults.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bind::{Binder, read_place};
@@ -17,7 +17,8 @@ use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
 use crate::options::Environment;
 use crate::sql::{
-    Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, quote_ident,
+    Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, StatementKind,
+    quote_ident,
 };
 
 /// What checking a catalog came to: a plan, or faults.
@@ -50,13 +51,25 @@ pub fn check_with(
     environment: &Environment,
     faults: Vec<Diagnostic>,
 ) -> anyhow::Result<Checked> {
-    Ok(check_and(binder, (catalog, environment), faults, |_| ())?.0)
+    let asked = catalog.commands.iter().any(|command| {
+        matches!(
+            command.kind,
+            StatementKind::Query(_) | StatementKind::Explain(_)
+        )
+    });
+    let read_by_name = match asked {
+        true => ReadByName::All,
+        false => ReadByName::These(HashSet::new()),
+    };
+    let of = (catalog, environment, read_by_name);
+    Ok(check_and(binder, of, faults, |_| ())?.0)
 }
 
-/// As [`check_with`], and asks `then` while everything is bound.
+/// As [`check_with`], and asks `then` while everything is bound that is read by name, by the catalog's own queries or
+/// others.
 pub(super) fn check_and<T>(
     binder: &Binder,
-    (catalog, environment): (&Catalog, &Environment),
+    (catalog, environment, read_by_name): (&Catalog, &Environment, ReadByName),
     mut faults: Vec<Diagnostic>,
     then: impl FnOnce(&mut Builder<'_>) -> T,
 ) -> anyhow::Result<(Checked, T)> {
@@ -69,6 +82,7 @@ pub(super) fn check_and<T>(
         catalog,
         settings,
         queries: Arc::default(),
+        read_by_name: Arc::new(read_by_name),
         found: Arc::default(),
     };
     let mut builder = Builder::new(common, binder);
@@ -93,12 +107,36 @@ pub(super) fn check_and<T>(
 /// The queries of a catalog, parsed, by the key of their entity.
 pub(super) type Queries = HashMap<String, (SqlText, Query)>;
 
+/// The relations that a query reads by their names: the engine has to know them.
+#[derive(Clone)]
+pub(super) enum ReadByName {
+    All,
+    /// In lower case.
+    These(HashSet<String>),
+}
+
+impl ReadByName {
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(&name.to_lowercase()),
+        }
+    }
+
+    fn add(&mut self, reads: &[Read]) {
+        if let Self::These(names) = self {
+            names.extend(reads.iter().map(|read| read.name.to_lowercase()));
+        }
+    }
+}
+
 /// What is one for all threads that check a catalog.
 #[derive(Clone)]
 pub(super) struct Common<'a> {
     catalog: &'a Catalog,
     settings: Settings<'a>,
     queries: Arc<Queries>,
+    read_by_name: Arc<ReadByName>,
     found: Arc<Findings>,
 }
 
@@ -109,6 +147,7 @@ pub(super) struct Builder<'a> {
     pub settings: Settings<'a>,
     pub types: Types,
     pub queries: Arc<Queries>,
+    pub read_by_name: Arc<ReadByName>,
     pub found: Arc<Findings>,
     pub faults: Vec<Diagnostic>,
 }
@@ -122,6 +161,7 @@ impl<'a> Builder<'a> {
             settings: common.settings,
             types: Types::default(),
             queries: common.queries,
+            read_by_name: common.read_by_name,
             found: common.found,
             faults: Vec::new(),
         }
@@ -133,6 +173,7 @@ impl<'a> Builder<'a> {
             catalog: self.catalog,
             settings: self.settings,
             queries: Arc::clone(&self.queries),
+            read_by_name: Arc::clone(&self.read_by_name),
             found: Arc::clone(&self.found),
         }
     }
@@ -177,6 +218,9 @@ impl<'a> Builder<'a> {
                     query.keep_known(&|name| name.to_lowercase() != key);
                     let text = query.as_run(&text);
                     if self.check_reads(&text, &query.reads) {
+                        if !self.is_whole_relation(&key) {
+                            Arc::make_mut(&mut self.read_by_name).add(&query.reads);
+                        }
                         queries.insert(key, (text, query));
                     } else {
                         self.found.add_broken(&key);
@@ -194,6 +238,21 @@ impl<'a> Builder<'a> {
             .entities()
             .map(|entity| self.reads_of(entity))
             .collect())
+    }
+
+    /// Says whether an entity is a sink of all rows of a relation, whose columns are known without its query.
+    pub(super) fn is_whole_relation(&self, key: &str) -> bool {
+        let entity = self.catalog.get(key);
+        entity.is_some_and(|entity| {
+            matches!(
+                entity.create.definition,
+                Definition::Sink {
+                    input: SinkInput::Relation(_),
+                    emit_on_window_close: None,
+                    ..
+                }
+            )
+        })
     }
 
     fn reads_of(&self, entity: &Entity) -> Vec<(String, Span)> {

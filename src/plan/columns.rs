@@ -8,7 +8,7 @@ use super::bind::{Binder, place_in};
 use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
 use crate::diagnostic::Diagnostic;
-use crate::engine::syntax::place_of;
+use crate::engine::syntax::{Query, place_of};
 use crate::engine::{SqlFault, TRIGGER, functions};
 use crate::sql::{self, SqlText, TokenKind, quote_ident};
 
@@ -49,6 +49,11 @@ impl Types {
             .clone()
             .map_err(|fault| Box::new(type_fault(&fault, sql_type)))
     }
+}
+
+/// Says whether a type is one of those that most columns have.
+pub fn is_usual(sql_type: &str) -> bool {
+    usual(sql_type).is_some()
 }
 
 /// Returns the Arrow type of a type that most columns have, as the engine would give it: to ask for the types of a
@@ -146,11 +151,10 @@ impl Generated {
         faults: &mut Vec<Diagnostic>,
     ) -> Self {
         let whose = (binder, visible);
-        let drafts: Vec<_> = (generated.iter())
-            .map(|(_, sql_type, expression)| {
-                Draft::parse(whose, "a generated column", sql_type, expression)
-            })
+        let drafts = (generated.iter())
+            .map(|(_, sql_type, expression)| Draft::new((sql_type, expression)))
             .collect();
+        let drafts = Draft::parse_all(whose, "a generated column", drafts);
         // One statement for all, unless it has to be found which is at fault.
         let sound = drafts.len() > 1 && Draft::bind_all(whose, drafts.iter().flatten());
         let mut columns: BTreeMap<String, (usize, HashSet<String>)> = BTreeMap::new();
@@ -267,7 +271,8 @@ pub fn bind_watermark(
 ) -> Result<String, Box<Diagnostic>> {
     let sql_type = SqlText::new("TIMESTAMP".to_owned(), watermark.expression.span);
     let whose = (binder, visible);
-    let draft = Draft::parse(whose, "a watermark", &sql_type, &watermark.expression)?;
+    let draft = Draft::new((&sql_type, &watermark.expression));
+    let draft = draft.parsed(whose, "a watermark", None)?;
     draft.bind(whose)?;
     let text = draft.text;
     if text != watermark.expression.text {
@@ -309,45 +314,71 @@ type Whose<'a> = (&'a Binder, &'a [(String, String)]);
 impl<'a> Draft<'a> {
     const HEAD: &'static str = "SELECT CAST((";
 
-    /// # Errors
-    /// The fault of an expression that does not parse, or is not about one row.
-    fn parse(
-        (binder, visible): Whose<'_>,
-        what: &str,
-        sql_type: &'a SqlText,
-        expression: &'a SqlText,
-    ) -> Result<Self, Box<Diagnostic>> {
-        let mut draft = Self {
+    fn new((sql_type, expression): (&'a SqlText, &'a SqlText)) -> Self {
+        Self {
             sql_type,
             expression,
             text: replace_trigger_functions(&expression.text),
             uses: HashSet::new(),
+        }
+    }
+
+    /// Parses expressions, all by one statement; `what` each of them is stands in its fault.
+    ///
+    /// # Errors
+    /// The fault of an expression that does not parse, or is not about one row.
+    fn parse_all(
+        whose: Whose<'_>,
+        what: &str,
+        drafts: Vec<Self>,
+    ) -> Vec<Result<Self, Box<Diagnostic>>> {
+        let alone: Vec<String> = (drafts.iter())
+            .map(|draft| format!("SELECT {} AS value", draft.cast()))
+            .collect();
+        let alone: Vec<&str> = alone.iter().map(String::as_str).collect();
+        let mut parsed = match whose.0.session().parse(&alone) {
+            Ok(parsed) => parsed.into_iter(),
+            Err(_) => Vec::new().into_iter(),
         };
-        let fault = |fault| draft.fault(visible, fault);
-        let parse = |query: &str| {
-            let parsed = binder.session().parse_one(query);
-            parsed.map_err(|error| fault(SqlFault::of(&error.to_string())))
-        };
-        // What it reads makes it several times as long, and only a fault may tell of that.
-        let parsed = match parse(&format!("SELECT {} AS value", draft.cast()))? {
-            Ok(parsed) => parsed,
-            Err(_) => parse(&draft.query(visible))?.map_err(fault)?,
+        (drafts.into_iter())
+            .map(|draft| draft.parsed(whose, what, parsed.next().and_then(Result::ok)))
+            .collect()
+    }
+
+    /// Takes what was parsed without the columns that it reads: they make a query several times as long, and only a
+    /// fault may tell of them.
+    fn parsed(
+        mut self,
+        (binder, visible): Whose<'_>,
+        what: &str,
+        alone: Option<Query>,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let parsed = match alone {
+            Some(parsed) => parsed,
+            None => {
+                let failed = |error: anyhow::Error| SqlFault::of(&error.to_string());
+                let parsed = binder.session().parse_one(&self.query(visible));
+                parsed
+                    .map_err(failed)
+                    .and_then(|parsed| parsed)
+                    .map_err(|fault| self.fault(visible, fault))?
+            }
         };
         let tree = parsed.tree.unwrap_or_default();
         let selected = &tree["select_list"];
         refuse_non_scalar(selected).map_err(|(words, place)| {
             let place = place
                 .and_then(|(start, length)| Some((start.checked_sub(Self::HEAD.len())?, length)));
-            let span = place.map_or(expression.span, |(start, length)| {
-                place_in(expression, start, length)
+            let span = place.map_or(self.expression.span, |(start, length)| {
+                place_in(self.expression, start, length)
             });
             Box::new(
                 Diagnostic::new(span, format!("{what} cannot have {words}"))
                     .help("compute it in a VIEW over this relation"),
             )
         })?;
-        collect_columns(selected, &mut draft.uses);
-        Ok(draft)
+        collect_columns(selected, &mut self.uses);
+        Ok(self)
     }
 
     /// # Errors

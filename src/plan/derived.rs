@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::bind::first_word;
 use super::build::Builder;
+use super::columns::is_usual;
 use super::feed::{Feed, Input};
 use super::known::{Known, ViewInfo};
 use super::lookup;
@@ -98,9 +99,23 @@ impl Builder<'_> {
         Some((columns, Work::Derived(plan)))
     }
 
+    /// Returns the columns of a query, and binds it under its name if some query reads it by that.
     fn add_query(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
-        match self.binder.add_query(self.catalog, &name.name, query) {
-            Ok(columns) => Some(columns),
+        let described = self.binder.describe(self.catalog, query);
+        let bound = described.and_then(|columns| {
+            // The schema of other types is that of a query.
+            let named = self.read_by_name.contains(&name.name)
+                || !columns.iter().all(|(_, sql_type)| is_usual(sql_type));
+            if named {
+                (self.binder).add_query(self.catalog, &name.name, (query, &columns))?;
+            }
+            Ok(columns)
+        });
+        match bound {
+            Ok(columns) => {
+                self.found.add_described(&name.name, columns.clone());
+                Some(columns)
+            }
             Err(fault) => {
                 self.faults.push(*fault);
                 None

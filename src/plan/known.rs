@@ -37,6 +37,8 @@ pub(super) type Times = Vec<(String, Vec<Value>)>;
 pub(super) struct Findings {
     relations: RwLock<HashMap<String, Arc<Known>>>,
     times: RwLock<HashMap<String, Arc<Times>>>,
+    /// What the engine said of the columns of each view.
+    described: RwLock<HashMap<String, Vec<(String, String)>>>,
     /// Entities with faults; what reads them is not checked, it would only repeat them.
     broken: RwLock<HashSet<String>>,
 }
@@ -56,6 +58,24 @@ impl Findings {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         relations.get(&name.to_lowercase()).cloned()
+    }
+
+    /// Notes name and type, in the engine's words, of each column of a view.
+    pub fn add_described(&self, name: &str, columns: Vec<(String, String)>) {
+        let mut all = self
+            .described
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.insert(name.to_lowercase(), columns);
+    }
+
+    /// Returns the columns of a view that is bound.
+    pub fn described(&self, name: &str) -> Option<Vec<(String, String)>> {
+        let all = self
+            .described
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.get(&name.to_lowercase()).cloned()
     }
 
     /// Notes the columns of event time of a kept relation.

@@ -21,7 +21,7 @@ impl Builder<'_> {
         list: &OptionList,
     ) -> Option<Work> {
         let (query, _) = self.queries.get(&name.key())?.clone();
-        let columns = match self.binder.describe(self.catalog, &query) {
+        let columns = match self.columns_of_sink(name, &query) {
             Ok(columns) => columns,
             Err(fault) => {
                 self.faults.push(*fault);
@@ -78,6 +78,21 @@ impl Builder<'_> {
             result,
             snapshot,
         }))
+    }
+
+    /// Returns the columns of a sink's query; those of a view that is written as it is are known.
+    fn columns_of_sink(
+        &self,
+        name: &Ident,
+        query: &SqlText,
+    ) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
+        let known = (self.queries.get(&name.key()))
+            .filter(|_| self.is_whole_relation(&name.key()))
+            .and_then(|(_, parsed)| self.found.described(&parsed.reads.first()?.name));
+        match known {
+            Some(columns) => Ok(columns),
+            None => self.binder.describe(self.catalog, query),
+        }
     }
 
     /// Returns the connector with its options taken, and whether rows from before are written too.

@@ -24,6 +24,10 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a relation sleeps between looks at a reader of its own that is too far behind.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a relation over nothing gives its inputs to begin: what a source brings first need not share the
+/// processors with relations that have nothing to follow yet.
+const BEGIN_WAIT: Duration = Duration::from_millis(50);
+
 /// Which part of an entity a consumer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -82,6 +86,7 @@ impl Consumer {
         let mut step = None;
         let mut failures = 0;
         let mut backoff = Backoff::new();
+        self.let_begin().await;
         let ok = loop {
             match self.work(&mut step, ended).await {
                 Ok(()) => {
@@ -121,6 +126,20 @@ impl Consumer {
         }
         status.set_state(if ok { State::Finished } else { State::Failed });
         ok
+    }
+
+    /// Lets the inputs of a relation begin, where there is nothing in them.
+    async fn let_begin(&self) {
+        if self.part == Part::Relation && self.inputs.iter().all(|input| input.head() == 0) {
+            let rung = async {
+                // All have ended: what is there is taken at once too.
+                self.inbox.recv().await.unwrap_or_default();
+            };
+            let waited = async {
+                smol::Timer::after(BEGIN_WAIT).await;
+            };
+            smol::future::or(rung, smol::future::or(self.leash.pulled(), waited)).await;
+        }
     }
 
     /// A relation all of whose inputs have ended for good has too.

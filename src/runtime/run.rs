@@ -4,17 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use async_channel::Receiver;
 use smol::Executor;
 
 use super::consumer::{Consumer, Part};
 use super::crew::{Crew, Role};
-use super::door::Door;
+use super::door::{Door, Kind};
 use super::shared::Shared;
 use super::source::SourceNode;
 use super::stream::{Keeps, Stream, inbox};
 use super::{janitor, state};
 use crate::connector::Cadence;
-use crate::engine::{Layout, Ledger, Session};
+use crate::engine::{Heads, Layout, Ledger, Session};
 use crate::plan::{Feed, Maintenance, Node, Plan, Work};
 use crate::sql::EntityKind;
 
@@ -22,6 +23,8 @@ use crate::sql::EntityKind;
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
     pub once: bool,
+    /// The state has just been made: nothing of a run is in it.
+    pub is_new: bool,
     /// How long consumers may take to take what is there after the sources have stopped.
     pub drain_timeout: Duration,
 }
@@ -66,7 +69,11 @@ impl Runtime {
             streams: Arc::default(),
             crew: Arc::default(),
         };
-        runtime.make_streams(&runtime.plan().nodes)?;
+        let nodes = &runtime.plan().nodes;
+        match options.is_new {
+            true => runtime.add_streams(nodes, &HashMap::new()),
+            false => runtime.make_streams(nodes)?,
+        }
         Ok(runtime)
     }
 
@@ -83,7 +90,11 @@ impl Runtime {
     /// Adds the streams of nodes whose tables are in the state.
     pub(super) fn make_streams(&self, nodes: &[Arc<Node>]) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
-        let heads = Ledger::new(&session).heads()?;
+        self.add_streams(nodes, &Ledger::new(&session).heads()?);
+        Ok(())
+    }
+
+    fn add_streams(&self, nodes: &[Arc<Node>], heads: &Heads) {
         for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {
             let (head, watermark) = heads.get(&stored.name).copied().unwrap_or_default();
             let stream = Arc::new(Stream::new(stored.clone(), head));
@@ -92,7 +103,6 @@ impl Runtime {
             }
             self.lock_streams().insert(stored.name.clone(), stream);
         }
-        Ok(())
     }
 
     pub(super) fn lock_streams(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stream>>> {
@@ -120,10 +130,29 @@ impl Runtime {
         self.executor
             .spawn(janitor::run(shared, door, move || streams_of(&streams)))
             .detach();
+        if self.plan().has_large_statements() {
+            self.use_all_processors_soon();
+        }
         Ok(())
     }
 
-    /// Starts the nodes that have to run and do not. Consumers first, so that no bell rings unheard.
+    /// Gives the engine's statements all processors once the nodes have prepared themselves: that is done by many
+    /// small ones, which only disturb each other on several threads.
+    fn use_all_processors_soon(&self) {
+        const PREPARED_AFTER: Duration = Duration::from_millis(200);
+        let (shared, door) = (Arc::clone(&self.shared), self.door.clone());
+        let soon = async move {
+            smol::Timer::after(PREPARED_AFTER).await;
+            let used = door.run(Kind::Engine, move || shared.database.use_all_processors());
+            if let Ok(Err(error)) | Err(error) = used.await {
+                tracing::warn!("large statements run on one thread: {error:#}");
+            }
+        };
+        self.executor.spawn(soon).detach();
+    }
+
+    /// Starts the nodes that have to run and do not: the sources first, as there is nothing before their rows, and
+    /// the sinks before relations, which have the most to prepare. Every consumer has its bell by then.
     ///
     /// # Errors
     /// DuckDB's own.
@@ -133,33 +162,50 @@ impl Runtime {
         let idle =
             |node: &&Arc<Node>| needed.contains(&node.name) && !self.crew.has_started(&node.name);
         let nodes: Vec<&Arc<Node>> = plan.nodes.iter().filter(idle).collect();
-        for node in &nodes {
-            if node.derived().is_some() {
-                self.start_consumer(&session, node, Part::Relation)?;
-            }
-            if matches!(node.work, Work::Sink(_)) {
-                self.start_consumer(&session, node, Part::Sink)?;
-            }
-        }
+        let sinks = nodes
+            .iter()
+            .filter(|node| matches!(node.work, Work::Sink(_)))
+            .map(|node| (node, Part::Sink));
+        let relations = nodes
+            .iter()
+            .filter(|node| node.derived().is_some())
+            .map(|node| (node, Part::Relation));
+        let consumers: Vec<(&Arc<Node>, Waiting)> = (sinks.chain(relations))
+            .map(|(node, part)| Ok((*node, self.waiting(&session, node, part)?)))
+            .collect::<anyhow::Result<_>>()?;
         for node in &nodes {
             if matches!(node.work, Work::Source(_)) {
                 self.start_source(node);
             }
         }
+        for (node, waiting) in consumers {
+            self.start_consumer(node, waiting);
+        }
         Ok(())
     }
 
-    fn start_consumer(
-        &self,
-        session: &Session,
-        node: &Arc<Node>,
-        part: Part,
-    ) -> anyhow::Result<()> {
+    /// Makes what a consumer waits with: its inputs know it and its bell.
+    fn waiting(&self, session: &Session, node: &Node, part: Part) -> anyhow::Result<Waiting> {
         let (bell, inbox) = inbox();
         let (inputs, stream) = self.ends(session, node, part)?;
         for input in &inputs {
             input.subscribe(bell.clone());
         }
+        Ok(Waiting {
+            part,
+            inputs,
+            stream,
+            inbox,
+        })
+    }
+
+    fn start_consumer(&self, node: &Arc<Node>, waiting: Waiting) {
+        let Waiting {
+            part,
+            inputs,
+            stream,
+            inbox,
+        } = waiting;
         let consumer = |leash| Consumer {
             shared: Arc::clone(&self.shared),
             door: self.door.clone(),
@@ -174,7 +220,6 @@ impl Runtime {
         let role = (node.name.as_str(), Role::Consumer);
         self.crew
             .hire(&self.executor, role, |leash| consumer(leash).run());
-        Ok(())
     }
 
     /// Returns the streams that a consumer reads, which know it from now on, and the one that it makes.
@@ -337,6 +382,14 @@ impl Runtime {
         last.await;
         Ended::Well
     }
+}
+
+/// A consumer before it is started.
+struct Waiting {
+    part: Part,
+    inputs: Vec<Arc<Stream>>,
+    stream: Option<Arc<Stream>>,
+    inbox: Receiver<()>,
 }
 
 /// Returns the entities that have to run: a view with lookups only if somebody reads it, since it would

@@ -302,7 +302,8 @@ impl<'s> Session<'s> {
             if !self.frames.is_empty() {
                 // They stay where they are while this waits, so that the end of the wait loses none.
                 let waited = self.shared.inbox.room(self.frames.memory()).await?;
-                let next = self.frames.with_same_room(2 * HANDOVER_BYTES);
+                let inbox = &self.shared.inbox;
+                let next = (self.frames).with_same_room(2 * HANDOVER_BYTES, || inbox.spare());
                 let frames = std::mem::replace(self.frames, next);
                 self.shared.inbox.push(Item::Frames(frames))?;
                 if waited > Duration::ZERO {

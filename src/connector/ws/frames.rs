@@ -82,14 +82,21 @@ impl Frames {
         self.received
     }
 
-    /// Returns none, which the first message makes room for as many as these where they are many: growing to that
-    /// size step by step costs more than reading them. At most so many bytes.
-    pub fn with_same_room(&self, bytes_max: usize) -> Self {
-        let usual = (ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len());
-        Self {
-            room: usual.then_some((self.body.len(), self.ends.len())),
-            ..Self::default()
+    /// Returns none, with room for as many as these where they are many, at most so many bytes: a `spare` one, or
+    /// one that the first message makes room in. Growing to that size step by step costs more than reading them.
+    pub fn with_same_room(&self, bytes_max: usize, spare: impl FnOnce() -> Option<Self>) -> Self {
+        if !(ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len()) {
+            return Self::default();
         }
+        spare().unwrap_or_else(|| Self {
+            room: Some((self.body.len(), self.ends.len())),
+            ..Self::default()
+        })
+    }
+
+    /// Says whether the memory of these, which are empty, is worth keeping.
+    pub fn is_roomy(&self) -> bool {
+        self.body.capacity() >= ROOM_BYTES_MIN
     }
 
     /// Forgets all messages and keeps their memory for the next ones, up to `bytes_max` of it.

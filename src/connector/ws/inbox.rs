@@ -4,9 +4,9 @@
 //! then slows the server down, and nothing is dropped. The senders are tasks of one thread, the receiver
 //! is a blocking thread of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::frames::Frames;
@@ -15,6 +15,13 @@ use crate::connector::Event;
 /// What may wait for the reader, messages and what is kept beside each: some hundred milliseconds of the
 /// fastest stream, so that a commit holds nobody up. One message of more than this passes alone.
 const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// So many emptied buffers are kept for the next messages: memory that is used again is not cleared by the system
+/// each time.
+const SPARES_MAX: usize = 8;
+
+/// A larger one is not kept.
+const SPARE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What an event counts, so that a reader that is away for hours does not gather them without end.
 const REPORT_BYTES: usize = 1024;
@@ -54,12 +61,18 @@ struct Gauge {
     /// Holds one token after something was taken out. A sender that used it and sees room left puts it
     /// back for the next one.
     room: (async_channel::Sender<()>, async_channel::Receiver<()>),
+    /// Buffers without messages.
+    spares: Mutex<Vec<Frames>>,
 }
 
 impl Gauge {
     fn tell_room(&self) {
         // Full means that a token is there already.
         self.room.0.try_send(()).unwrap_or_default();
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Frames>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -73,6 +86,7 @@ pub(super) fn inbox() -> (Sender, Receiver) {
     let gauge = Arc::new(Gauge {
         queued_bytes: AtomicUsize::new(0),
         room: async_channel::bounded(1),
+        spares: Mutex::default(),
     });
     (
         Sender {
@@ -126,6 +140,11 @@ impl Sender {
         Ok(waited)
     }
 
+    /// Returns an emptied buffer, if there is one.
+    pub fn spare(&self) -> Option<Frames> {
+        self.gauge.spares().pop()
+    }
+
     /// Sends at once, after [`Sender::room`].
     ///
     /// # Errors
@@ -152,6 +171,14 @@ impl Receiver {
             .fetch_sub(item.memory(), Ordering::AcqRel);
         self.gauge.tell_room();
         Some(item)
+    }
+
+    /// Gives a buffer back whose messages were taken.
+    pub fn give_back(&self, frames: Frames) {
+        let mut spares = self.gauge.spares();
+        if frames.is_roomy() && spares.len() < SPARES_MAX {
+            spares.push(frames.recycled(SPARE_BYTES_MAX));
+        }
     }
 }
 

@@ -201,7 +201,11 @@ impl WsReader {
     fn collect(&mut self, end: Instant, context: &Context) -> bool {
         let options = &self.shared.options;
         loop {
-            take_all(&mut self.batch, &mut self.more, options.batch_rows_max);
+            take_all(
+                (&mut self.batch, &mut self.more),
+                options.batch_rows_max,
+                &self.inbox,
+            );
             if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
             {
                 self.add_full_batches(context);
@@ -243,7 +247,7 @@ impl WsReader {
                 return;
             }
             let count = rows_max.saturating_mul(batches);
-            take_all(&mut self.batch, &mut self.more, count);
+            take_all((&mut self.batch, &mut self.more), count, &self.inbox);
         }
     }
 
@@ -318,13 +322,19 @@ impl WsReader {
 }
 
 /// Moves messages from the front of `more` to the end of `batch`, until there are `count_max`.
-fn take_all(batch: &mut Frames, more: &mut VecDeque<Frames>, count_max: usize) {
+fn take_all(
+    (batch, more): (&mut Frames, &mut VecDeque<Frames>),
+    count_max: usize,
+    inbox: &Receiver,
+) {
     while let Some(front) = more.front_mut() {
         batch.take_from(front, count_max);
         if !front.is_empty() {
             return;
         }
-        more.pop_front();
+        if let Some(emptied) = more.pop_front() {
+            inbox.give_back(emptied);
+        }
     }
 }
 

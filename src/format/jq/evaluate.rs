@@ -75,6 +75,25 @@ impl Program {
     }
 }
 
+/// As [`evaluate`], of which most expressions need no more than this.
+///
+/// # Errors
+/// As [`evaluate`].
+#[inline]
+pub fn evaluate_place<'t>(
+    expr: &'t mut Expr,
+    places: &Places,
+    text: &'t str,
+) -> Result<Option<Answer<'t>>, Halt> {
+    match expr {
+        Expr::Place(number) => {
+            let raw = places.get(*number, text)?;
+            Ok(raw.map(|raw| Answer::Value(Value::of(raw))))
+        }
+        _ => evaluate(expr, places, text),
+    }
+}
+
 /// Evaluates over the places found in `text`.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Follows the steps of a plan through a document, in one pass where that is possible, to its outputs.
 
-use super::evaluate::{Answer, evaluate};
+use super::evaluate::{Answer, evaluate, evaluate_place};
 use super::plan::{Build, Halt, Output, Plan, Slice, Step};
 use crate::format::scan::Cursor;
 use crate::format::value::{Seen, Value};
@@ -232,7 +232,7 @@ impl Build {
         }
         let mut values: Vec<Answer<'_>> = emptied(std::mem::take(scratch));
         for value in &mut self.values {
-            match evaluate(value, &self.places, text)? {
+            match evaluate_place(value, &self.places, text)? {
                 Some(answer) => values.push(answer),
                 None => return Ok(()),
             }

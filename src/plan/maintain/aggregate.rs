@@ -159,7 +159,6 @@ impl Decomposer<'_> {
         let draft = weave(self, &rows)?;
         let block = draft.finish(self)?;
         let types = block.columns.clone();
-        let touched_sql = self.text(&draft.of_touched(&parts.keys))?;
         let (key_columns, value_columns) = values.split_at(parts.keys.len());
         let grows = self.grows_only(&block);
         let mut stage = Aggregate {
@@ -171,7 +170,7 @@ impl Decomposer<'_> {
             finals: Vec::new(),
             always_again: false,
             rows: block,
-            touched_sql,
+            touched_sql: None,
             global,
         };
         for (index, (call, (_, result))) in calls.iter().zip(value_columns).enumerate() {
@@ -183,6 +182,10 @@ impl Decomposer<'_> {
                 grows,
             };
             slot.keep(&mut stage, &|tree| self.text(tree))?;
+        }
+        // Groups that only grow are not looked at again.
+        if stage.always_again || !grows {
+            stage.touched_sql = Some(self.text(&draft.of_touched(&parts.keys))?);
         }
         self.stage(Stage::Aggregate(stage), values, false)
     }

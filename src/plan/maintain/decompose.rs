@@ -1,19 +1,19 @@
 //! Takes a query apart into stages: each aggregate, partition or top-n is one, over a block of what lies
 //! under it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
 use super::block::{any_outside_subqueries, is_plain, weave};
-use super::program::{Block, Partition, Program, Relation, Stage, Top};
-use super::tree::{
-    any, base_table, column, column_path, has_window, list, named, number, same_expression, select,
-    unnamed,
-};
+use super::program::{Block, Program, Relation, Stage};
+use super::ranked::partition_keys;
+use super::tree::{base_table, column, column_path, has_window, list, number, select, unnamed};
 use crate::engine::functions;
 use crate::engine::shape::Reason;
 use crate::plan::bind::Binder;
+use crate::plan::columns::is_usual;
 use crate::sql::quote_ident;
 
 /// A block with more mentions is recomputed: each is followed by a query that joins them all.
@@ -37,6 +37,8 @@ pub(super) struct Decomposer<'a> {
     stages: Vec<Stage>,
     /// The names under which relations are bound.
     names: Vec<String>,
+    /// How many of the relations are bound: that of a stage is when a query over it is described.
+    bound: Cell<usize>,
     numbers: HashMap<String, usize>,
     /// In how many places the query of each relation's content reads a table.
     reads: Vec<usize>,
@@ -56,6 +58,7 @@ impl<'a> Decomposer<'a> {
             relations: Vec::new(),
             stages: Vec::new(),
             names: Vec::new(),
+            bound: Cell::new(inputs.len()),
             numbers: HashMap::new(),
             reads: Vec::new(),
             mentions: 0,
@@ -89,6 +92,10 @@ impl<'a> Decomposer<'a> {
             return Err("it is its input".to_owned());
         }
         let given = &self.relations[output].columns;
+        if !given.iter().all(|(_, sql_type)| is_usual(sql_type)) {
+            // No query over it tells whether its rows can be kept.
+            self.bind()?;
+        }
         let types = |columns: &[(String, String)]| -> Vec<String> {
             columns
                 .iter()
@@ -108,7 +115,9 @@ impl<'a> Decomposer<'a> {
     /// Forgets the names that were bound on the way.
     pub fn clear(&self) {
         let inputs = self.relations.len() - self.stages.len();
-        let stages = self.names[inputs..].iter().map(String::as_str);
+        let stages = self.names[inputs..self.bound.get()]
+            .iter()
+            .map(String::as_str);
         if let Err(error) = self.binder.remove_tables(stages) {
             tracing::debug!(owner = %self.owner, %error, "the relations of stages stay bound");
         }
@@ -119,6 +128,10 @@ impl<'a> Decomposer<'a> {
         let number = *self.numbers.get(&name.to_lowercase())?;
         let columns = self.relations[number].columns.iter();
         Some((number, columns.map(|(name, _)| name.clone()).collect()))
+    }
+
+    pub fn columns_of(&self, relation: usize) -> &[(String, String)] {
+        &self.relations[relation].columns
     }
 
     pub fn name_of(&self, relation: usize) -> &str {
@@ -161,6 +174,7 @@ impl<'a> Decomposer<'a> {
     }
 
     pub fn describe_text(&self, sql: &str) -> Result<Vec<(String, String)>, Reason> {
+        self.bind()?;
         let described = self
             .binder
             .session()
@@ -185,7 +199,7 @@ impl<'a> Decomposer<'a> {
     }
 
     /// Returns a query over mentions as one over bound names.
-    fn over_bound(&self, block: &Block, sql: &str) -> String {
+    pub fn over_bound(&self, block: &Block, sql: &str) -> String {
         let ctes: Vec<String> = (block.mentions.iter())
             .map(|mention| {
                 let name = quote_ident(&self.names[mention.relation]);
@@ -203,7 +217,7 @@ impl<'a> Decomposer<'a> {
             .all(|mention| mention.touch.is_none() && self.relations[mention.relation].append_only)
     }
 
-    /// Adds a stage and returns the relation it gives, bound so that what reads it can be checked.
+    /// Adds a stage and returns the relation it gives.
     pub fn stage(
         &mut self,
         stage: Stage,
@@ -246,14 +260,23 @@ impl<'a> Decomposer<'a> {
             return Err("a part of it has two columns of one name".to_owned());
         }
         let name = format!("{} stage {}", self.owner, self.stages.len());
-        (self.binder.add_table(&name, &columns))
-            .map_err(|fault| format!("a part of it cannot be kept ({})", fault.message))?;
         self.stages.push(stage);
         let relation = Relation {
             columns,
             append_only,
         };
         Ok(self.add(name, relation, reads))
+    }
+
+    /// Binds the relations of stages.
+    fn bind(&self) -> Result<(), Reason> {
+        for number in self.bound.get()..self.relations.len() {
+            let (name, relation) = (&self.names[number], &self.relations[number]);
+            (self.binder.add_table(name, &relation.columns))
+                .map_err(|fault| format!("a part of it cannot be kept ({})", fault.message))?;
+            self.bound.set(number + 1);
+        }
+        Ok(())
     }
 
     /// Counts the tables that the query of a block's content reads.
@@ -425,119 +448,6 @@ impl<'a> Decomposer<'a> {
         }
         Ok(unnamed(expression))
     }
-
-    /// Makes the relation of a query whose rows depend each on one partition.
-    fn partition(&mut self, node: &Value, keys: &[Value]) -> Result<usize, Reason> {
-        if node["type"] != "SELECT_NODE" {
-            return Err("it has DISTINCT ON of a union".to_owned());
-        }
-        let columns = self.describe(node)?;
-        let named_keys: Vec<Value> = (keys.iter().enumerate())
-            .map(|(key, expression)| named(expression, &format!("_k{key}")))
-            .collect();
-        let mut plain = node.clone();
-        plain["select_list"] = json!(named_keys);
-        plain["modifiers"] = json!([]);
-        if let Some(object) = plain.as_object_mut() {
-            object.remove("qualify");
-        }
-        super::block::refuse_in_select(node)?;
-        let draft = weave(self, &plain)?;
-        let block = draft.finish(self)?;
-        let key_types = block
-            .columns
-            .iter()
-            .map(|(_, sql_type)| sql_type.clone())
-            .collect();
-        let mut touched = draft.of_touched(keys);
-        let mut items = list(&node["select_list"]).to_vec();
-        items.extend(named_keys);
-        touched["select_list"] = json!(items);
-        touched["modifiers"] = node["modifiers"].clone();
-        if let Some(qualify) = node.get("qualify") {
-            touched["qualify"] = qualify.clone();
-        }
-        let touched_sql = self.text(&touched)?;
-        let sql = format!("WITH \"_touched\" AS ({}) {touched_sql}", block.sql);
-        let found = self.describe_text(&self.over_bound(&block, &sql))?;
-        if found.len() != columns.len() + keys.len() {
-            return Err("its windows cannot be restricted to partitions".to_owned());
-        }
-        let stage = Partition {
-            keys: block,
-            key_types,
-            touched_sql,
-        };
-        self.stage(Stage::Partition(stage), columns, false)
-    }
-
-    /// Makes the relation of the first rows in an order.
-    fn top(&mut self, body: &Value, orders: &[Value], limit: &Value) -> Result<usize, Reason> {
-        let constant =
-            |value: &Value| -> Option<u64> { value["literal"]["text"].as_str()?.parse().ok() };
-        let offset = match limit.get("offset") {
-            None => Some(0),
-            Some(offset) => constant(offset),
-        };
-        let (Some(count), Some(offset), None) =
-            (constant(&limit["limit"]), offset, limit.get("limit_type"))
-        else {
-            return Err("its LIMIT is no number".to_owned());
-        };
-        let columns = self.describe(body)?;
-        let (mut body, mut terms) = (body.clone(), Vec::new());
-        let has_list = body["type"] == "SELECT_NODE" && list(&body["modifiers"]).is_empty();
-        for order in orders {
-            let key = self.order_key(&mut body, &order["expression"], &columns, has_list)?;
-            terms.push(order_term(&key, order)?);
-        }
-        let of = self.relation(&body)?;
-        let found = &self.relations[of].columns;
-        if found.len() < columns.len() || found[..columns.len()] != columns[..] {
-            return Err("its order is by something else than its columns".to_owned());
-        }
-        let stage = Top {
-            of,
-            order: terms.join(", "),
-            limit: count,
-            offset,
-        };
-        self.stage(Stage::Top(stage), columns, false)
-    }
-
-    /// Returns the name of the column to order by; one that the query does not give is added to it.
-    fn order_key(
-        &self,
-        body: &mut Value,
-        expression: &Value,
-        columns: &[(String, String)],
-        has_list: bool,
-    ) -> Result<String, Reason> {
-        if expression["class"] == "CONSTANT" {
-            let place = expression["literal"]["text"].as_str();
-            let place = place.and_then(|text| text.parse::<usize>().ok());
-            let column = place.and_then(|place| columns.get(place.checked_sub(1)?));
-            return column
-                .map(|(name, _)| name.clone())
-                .ok_or_else(|| "it is ordered by a constant".to_owned());
-        }
-        if let Some([name]) = column_path(expression).as_deref()
-            && let Some((name, _)) = columns
-                .iter()
-                .find(|(column, _)| column.eq_ignore_ascii_case(name))
-        {
-            return Ok(name.clone());
-        }
-        if !has_list {
-            return Err("its order is by something else than its columns".to_owned());
-        }
-        let items = list(&body["select_list"]).len();
-        let name = format!("_order{items}");
-        let mut list = list(&body["select_list"]).to_vec();
-        list.push(named(expression, &name));
-        body["select_list"] = json!(list);
-        Ok(name)
-    }
 }
 
 /// Returns a query node without DISTINCT, ORDER BY and LIMIT.
@@ -545,51 +455,6 @@ fn unmodified(node: &Value) -> Value {
     let mut body = node.clone();
     body["modifiers"] = json!([]);
     body
-}
-
-fn order_term(key: &str, order: &Value) -> Result<String, Reason> {
-    let direction = match order["type"].as_str() {
-        Some("ORDER_DEFAULT" | "ASCENDING") => "ASC",
-        Some("DESCENDING") => "DESC",
-        _ => return Err("it is ordered in another way".to_owned()),
-    };
-    let nulls = match order["null_order"].as_str() {
-        Some("NULLS FIRST") => "NULLS FIRST",
-        // DuckDB's default in both directions.
-        Some("ORDER_DEFAULT" | "NULLS LAST") | None => "NULLS LAST",
-        _ => return Err("it is ordered in another way".to_owned()),
-    };
-    Ok(format!("{} {direction} {nulls}", quote_ident(key)))
-}
-
-/// Returns the expressions by which all window functions of a query are partitioned.
-fn partition_keys(node: &Value) -> Result<Vec<Value>, Reason> {
-    let mut common: Option<Vec<Value>> = None;
-    let windows = std::cell::RefCell::new(Vec::new());
-    for field in ["select_list", "qualify"] {
-        any(&node[field], &|value| {
-            if value["class"] == "WINDOW" {
-                windows.borrow_mut().push(value.clone());
-            }
-            false
-        });
-    }
-    for window in windows.into_inner() {
-        let partitions = list(&window["partitions"]);
-        common = Some(match common {
-            None => partitions.to_vec(),
-            Some(common) => {
-                let shared =
-                    |key: &Value| partitions.iter().any(|other| same_expression(key, other));
-                common.into_iter().filter(|key| shared(key)).collect()
-            }
-        });
-    }
-    let common = common.unwrap_or_default();
-    if common.is_empty() {
-        return Err("it has a window function that is not partitioned".to_owned());
-    }
-    Ok(common.iter().map(unnamed).collect())
 }
 
 /// Returns a constant group, for an aggregate without groups.

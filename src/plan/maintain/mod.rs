@@ -16,6 +16,7 @@ mod slots;
 mod aggregate;
 mod distinct;
 mod decompose;
+mod ranked;
 mod rereads;
 
 pub use inline::{Views, calls_volatile, inline};

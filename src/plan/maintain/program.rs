@@ -68,8 +68,8 @@ pub struct Touch {
 pub struct Aggregate {
     /// Gives the group as `_k0`, … and what the accumulators take.
     pub rows: Block,
-    /// As the query of `rows`, of the groups in [`TOUCHED`] alone.
-    pub touched_sql: String,
+    /// As the query of `rows`, of the groups in [`TOUCHED`] alone, if groups are evaluated again.
+    pub touched_sql: Option<String>,
     pub key_types: Vec<String>,
     /// One group that is there even without rows.
     pub global: bool,

@@ -113,7 +113,9 @@ impl Changes<'_> {
         if again == 0 {
             queries.push(of(&format!("temp.{}", tables.rows), false));
         } else {
-            let all = self.over_contents(&stage.rows, &stage.touched_sql);
+            let touched_sql = (stage.touched_sql.as_deref())
+                .ok_or_else(|| anyhow::anyhow!("a group that only grows is evaluated again"))?;
+            let all = self.over_contents(&stage.rows, touched_sql);
             self.session.execute_batch(&format!(
                 "CREATE OR REPLACE TEMP TABLE _again AS SELECT *, 1::TINYINT AS _w FROM ({all}\n)"
             ))?;
