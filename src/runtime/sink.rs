@@ -85,18 +85,27 @@ impl Sink {
         let sql = sink_plan(&self.node).feed.all_sql();
         let now = self.shared.now();
         let (reading, output) = (&self.reading, &mut self.output);
-        let heads = self.session.transaction(|session| {
+        let (heads, rows) = self.session.transaction(|session| {
             let ledger = Ledger::new(session);
             let mut heads = Vec::new();
             for input in &reading.inputs {
                 heads.push(ledger.stream(&input.stream.stored.name)?.head);
             }
-            output.write(session, (&sql, &[]), Sign::Insert, now)?;
-            Ok(heads)
+            let rows = output.write(session, (&sql, &[]), Sign::Insert, now)?;
+            Ok((heads, rows))
         })?;
         self.reading.take_content(&heads);
         self.pending = true;
+        // What the content is made of is not counted where it is read.
+        self.count(rows, rows);
         self.flush(false)
+    }
+
+    fn count(&self, rows_in: u64, rows_out: u64) {
+        let status = self.shared.board.status(&self.name);
+        status.rows_in.fetch_add(rows_in, Ordering::Relaxed);
+        status.rows_out.fetch_add(rows_out, Ordering::Relaxed);
+        status.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says whether the first evaluation of the sink's own relation, after which a sink without a snapshot
@@ -192,12 +201,7 @@ impl Step for Sink {
         self.reading.take(&piece);
         self.pending = true;
         self.oldest_us.get_or_insert(piece.trigger_us);
-        let status = self.shared.board.status(&self.name);
-        status
-            .rows_in
-            .fetch_add(piece.row_count(), Ordering::Relaxed);
-        status.rows_out.fetch_add(rows, Ordering::Relaxed);
-        status.batches.fetch_add(1, Ordering::Relaxed);
+        self.count(piece.row_count(), rows);
         self.flush(false)?;
         Ok(Progress::More)
     }
