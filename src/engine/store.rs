@@ -166,6 +166,13 @@ impl Stored {
         format!("DELETE FROM {} WHERE {SEQ} <= $1::BIGINT", self.log())
     }
 
+    /// Returns the statement that keeps the batches after `seq` alone, in a table of their own: of rows that are
+    /// deleted, the columns are written once more when the state is closed.
+    pub fn rewrite_sql(&self, seq: u64) -> String {
+        let log = self.log();
+        format!("CREATE OR REPLACE TABLE {log} AS FROM {log} WHERE {SEQ} > {seq}")
+    }
+
     /// Returns the query that counts the logged rows after batch `$1`.
     pub fn pending_sql(&self) -> String {
         format!(

@@ -69,8 +69,10 @@ impl Session {
     /// # Errors
     /// The outer one is DuckDB's failure as a whole; the inner ones are the queries' own.
     pub fn parse(&self, queries: &[&str]) -> anyhow::Result<Vec<Result<Query, SqlFault>>> {
-        if let [query] = queries {
-            return Ok(vec![self.parse_one(query)?]);
+        match queries {
+            [] => return Ok(Vec::new()),
+            [query] => return Ok(vec![self.parse_one(query)?]),
+            _ => {}
         }
         // One statement for all: to run one takes half as long as to parse a query.
         let texts: ArrayRef = Arc::new(StringArray::from_iter_values(queries));

@@ -311,7 +311,7 @@ impl Builder<'_> {
         let sql = |watermark: &str| {
             format!("SELECT {texts} FROM ({text} FROM (SELECT {watermark} AS {WATERMARK}))")
         };
-        session.describe(&sql("TIMESTAMP '2000-01-01'"))?;
+        session.check(&sql("TIMESTAMP '2000-01-01'"))?;
         Ok(sql("make_timestamp($1::BIGINT)"))
     }
 

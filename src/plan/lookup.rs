@@ -369,9 +369,7 @@ impl Rewriter<'_> {
             })
             .collect();
         let sql = format!("SELECT DISTINCT {} FROM ({text})", casts.join(", "));
-        session
-            .describe(&sql)
-            .map_err(|fault| broken(fault.into()))?;
+        session.check(&sql).map_err(|fault| broken(fault.into()))?;
         Ok(sql)
     }
 }

@@ -25,7 +25,7 @@ pub async fn run(shared: Arc<Shared>, door: Door, streams: impl Fn() -> Vec<Arc<
         look_idle(&streams);
         let errors = round.is_multiple_of(ERRORS_EVERY);
         let work = move || {
-            if let Err(error) = trim(&shared, &streams) {
+            if let Err(error) = trim(&shared, &streams, When::Between) {
                 tracing::warn!("cannot delete what has been consumed: {error:#}");
             }
             if errors {
@@ -47,11 +47,22 @@ fn look_idle(streams: &[Arc<Stream>]) {
     }
 }
 
+/// When something is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Between,
+    /// Before the state is closed, when nobody writes any more.
+    AtEnd,
+}
+
+/// At the end, a table through which so many rows have come is written anew.
+const REWRITE_ROWS_MIN: u64 = 10_000;
+
 /// Deletes the batches that every reader of a stream has taken.
 ///
 /// # Errors
 /// DuckDB's own.
-pub fn trim(shared: &Shared, streams: &[Arc<Stream>]) -> anyhow::Result<()> {
+pub fn trim(shared: &Shared, streams: &[Arc<Stream>], when: When) -> anyhow::Result<()> {
     let mut session = None;
     for stream in streams {
         let keep_latest = match stream.stored.layout {
@@ -67,7 +78,15 @@ pub fn trim(shared: &Shared, streams: &[Arc<Stream>]) -> anyhow::Result<()> {
             Some(session) => session,
             None => session.insert(shared.database.session()?),
         };
-        let trimmed = session.execute(&stream.stored.trim_sql(), &[&i64::try_from(taken)?]);
+        let rewrites = when == When::AtEnd
+            && keep_latest
+            && taken.all_but_latest
+            && stream.rows_come() >= REWRITE_ROWS_MIN;
+        // Where it cannot be, for a client that reads, the rows are deleted.
+        if rewrites && (session.execute_batch(&stream.stored.rewrite_sql(taken.seq))).is_ok() {
+            continue;
+        }
+        let trimmed = session.execute(&stream.stored.trim_sql(), &[&i64::try_from(taken.seq)?]);
         // A relation may be dropped in between.
         if !stream.is_retired() {
             trimmed?;

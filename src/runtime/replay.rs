@@ -261,7 +261,7 @@ impl<'r> Replay<'r> {
 
     fn trim(&self) {
         let (shared, streams) = (&self.runtime.shared, self.runtime.streams());
-        if let Err(error) = janitor::trim(shared, &streams) {
+        if let Err(error) = janitor::trim(shared, &streams, janitor::When::Between) {
             tracing::warn!("cannot delete what has been consumed: {error:#}");
         }
         shared.trim_errors();

@@ -341,7 +341,7 @@ impl Runtime {
         {
             tracing::error!("the thread of the nodes panicked");
         }
-        if let Err(error) = janitor::trim(&self.shared, &self.streams()) {
+        if let Err(error) = janitor::trim(&self.shared, &self.streams(), janitor::When::AtEnd) {
             tracing::warn!("cannot delete what has been consumed: {error:#}");
         }
         outcome

@@ -64,6 +64,15 @@ impl Reader {
     }
 }
 
+/// The batches that every reader has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The last of them.
+    pub seq: u64,
+    /// Only the latest batch stays.
+    pub all_but_latest: bool,
+}
+
 /// A numbered sequence of batches with its readers.
 pub struct Stream {
     pub stored: Stored,
@@ -326,9 +335,14 @@ impl Stream {
         self.shared().onlookers.remove(&id);
     }
 
-    /// Returns the number up to which every reader has taken the batches, if more can be deleted than
-    /// last time; the caller deletes them.
-    pub fn trimmable(&self, keep_latest: bool) -> Option<u64> {
+    /// Returns how many rows have come since the start.
+    pub fn rows_come(&self) -> u64 {
+        u64::try_from(self.shared().rows).unwrap_or(0)
+    }
+
+    /// Returns the batches that every reader has taken, if more can be deleted than last time; the caller deletes
+    /// them.
+    pub fn trimmable(&self, keep_latest: bool) -> Option<Taken> {
         let head = self.head();
         let mut shared = self.shared();
         let mut taken = head;
@@ -346,7 +360,10 @@ impl Stream {
         };
         (taken > shared.trimmed).then(|| {
             shared.trimmed = taken;
-            taken
+            Taken {
+                seq: taken,
+                all_but_latest: taken + 1 == head,
+            }
         })
     }
 }

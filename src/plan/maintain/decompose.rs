@@ -10,8 +10,8 @@ use super::block::{any_outside_subqueries, is_plain, weave};
 use super::program::{Block, Program, Relation, Stage};
 use super::ranked::partition_keys;
 use super::tree::{base_table, column, column_path, has_window, list, number, select, unnamed};
-use crate::engine::functions;
 use crate::engine::shape::Reason;
+use crate::engine::{SqlFault, functions};
 use crate::plan::bind::Binder;
 use crate::plan::columns::is_usual;
 use crate::sql::quote_ident;
@@ -175,11 +175,15 @@ impl<'a> Decomposer<'a> {
 
     pub fn describe_text(&self, sql: &str) -> Result<Vec<(String, String)>, Reason> {
         self.bind()?;
-        let described = self
-            .binder
-            .session()
-            .describe(&format!("SELECT * FROM ({sql}\n)"));
-        described.map_err(|fault| format!("a part of it does not stand alone ({})", fault.message))
+        let described = self.binder.session().describe(&subquery_of(sql));
+        described.map_err(stands_not_alone)
+    }
+
+    /// Binds a query as [`Decomposer::describe_text`], whose columns are known.
+    fn check_text(&self, sql: &str) -> Result<(), Reason> {
+        self.bind()?;
+        let checked = self.binder.session().check(&subquery_of(sql));
+        checked.map_err(stands_not_alone)
     }
 
     /// Returns the columns of a block.
@@ -192,7 +196,7 @@ impl<'a> Decomposer<'a> {
         {
             for sql in [&touch.own_sql, &touch.block_sql] {
                 let sql = format!("WITH \"_touched\" AS ({}) {sql}", touch.keys_sql);
-                self.describe_text(&self.over_bound(block, &sql))?;
+                self.check_text(&self.over_bound(block, &sql))?;
             }
         }
         Ok(columns)
@@ -448,6 +452,14 @@ impl<'a> Decomposer<'a> {
         }
         Ok(unnamed(expression))
     }
+}
+
+fn subquery_of(sql: &str) -> String {
+    format!("SELECT * FROM ({sql}\n)")
+}
+
+fn stands_not_alone(fault: SqlFault) -> Reason {
+    format!("a part of it does not stand alone ({})", fault.message)
 }
 
 /// Returns a query node without DISTINCT, ORDER BY and LIMIT.
