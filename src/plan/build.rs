@@ -51,13 +51,15 @@ pub fn check_with(
     environment: &Environment,
     faults: Vec<Diagnostic>,
 ) -> anyhow::Result<Checked> {
-    let asked = catalog.commands.iter().any(|command| {
+    let mut commands = catalog.commands.iter();
+    let asked = commands.any(|command| {
         matches!(
             command.kind,
             StatementKind::Query(_) | StatementKind::Explain(_)
         )
     });
-    let read_by_name = match asked {
+    // What a secret reads is known when it is bound.
+    let read_by_name = match asked || catalog.entities().any(starts_by_a_secret) {
         true => ReadByName::All,
         false => ReadByName::These(HashSet::new()),
     };
@@ -405,6 +407,18 @@ fn backend_of(options: &OptionList) -> String {
         Some(OptionValueKind::Text(text) | OptionValueKind::Bare(text)) => text.clone(),
         Some(OptionValueKind::Secret(_)) | None => "meta".to_owned(),
     }
+}
+
+/// Says whether the query that a source's connections are started from is a secret.
+fn starts_by_a_secret(entity: &Entity) -> bool {
+    let (Definition::Table(relation) | Definition::Source(relation)) = &entity.create.definition
+    else {
+        return false;
+    };
+    let mut entries = relation.options.entries.iter();
+    entries.any(|entry| {
+        entry.key.name == "on_start_query" && matches!(entry.value.kind, OptionValueKind::Secret(_))
+    })
 }
 
 /// Returns the query of an entity, if it has one; that of `FROM relation` is ours.

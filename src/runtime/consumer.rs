@@ -128,6 +128,14 @@ impl Consumer {
         ok
     }
 
+    /// Takes what is there before [`Consumer::run`], on this thread. Blocking.
+    pub fn begin_here(&self) {
+        if let Err(error) = self.work_here(&mut None, false) {
+            // The run tries again, and tells if that fails too.
+            tracing::debug!(entity = %self.name(), "cannot begin: {error:#}");
+        }
+    }
+
     /// Lets the inputs of a relation begin, where there is nothing in them.
     async fn let_begin(&self) {
         if self.part == Part::Relation && self.inputs.iter().all(|input| input.head() == 0) {

@@ -154,6 +154,11 @@ impl Crew {
         self.ring();
     }
 
+    /// Says whether nobody is at work.
+    pub fn is_empty(&self) -> bool {
+        self.inner().members.is_empty()
+    }
+
     /// Says whether a node was started and not dismissed; it may have ended by itself.
     pub fn has_started(&self, name: &str) -> bool {
         self.inner().started.contains(name)

@@ -173,13 +173,19 @@ impl Runtime {
         let consumers: Vec<(&Arc<Node>, Waiting)> = (sinks.chain(relations))
             .map(|(node, part)| Ok((*node, self.waiting(&session, node, part)?)))
             .collect::<anyhow::Result<_>>()?;
+        let (first, others): (Vec<_>, Vec<_>) = consumers
+            .into_iter()
+            .partition(|(node, waiting)| waiting.begins_first(node));
+        for (node, waiting) in first {
+            self.start_consumer(node, waiting, |consumer| consumer.begin_here());
+        }
         for node in &nodes {
             if matches!(node.work, Work::Source(_)) {
                 self.start_source(node);
             }
         }
-        for (node, waiting) in consumers {
-            self.start_consumer(node, waiting);
+        for (node, waiting) in others {
+            self.start_consumer(node, waiting, |_| ());
         }
         Ok(())
     }
@@ -199,7 +205,7 @@ impl Runtime {
         })
     }
 
-    fn start_consumer(&self, node: &Arc<Node>, waiting: Waiting) {
+    fn start_consumer(&self, node: &Arc<Node>, waiting: Waiting, begin: impl FnOnce(&Consumer)) {
         let Waiting {
             part,
             inputs,
@@ -218,8 +224,11 @@ impl Runtime {
             once: self.options.once,
         };
         let role = (node.name.as_str(), Role::Consumer);
-        self.crew
-            .hire(&self.executor, role, |leash| consumer(leash).run());
+        self.crew.hire(&self.executor, role, |leash| {
+            let consumer = consumer(leash);
+            begin(&consumer);
+            consumer.run()
+        });
     }
 
     /// Returns the streams that a consumer reads, which know it from now on, and the one that it makes.
@@ -341,7 +350,12 @@ impl Runtime {
         {
             tracing::error!("the thread of the nodes panicked");
         }
-        if let Err(error) = janitor::trim(&self.shared, &self.streams(), janitor::When::AtEnd) {
+        let when = match self.crew.is_empty() {
+            true => janitor::When::AtEnd,
+            // Somebody did not end in time, and may still write.
+            false => janitor::When::Between,
+        };
+        if let Err(error) = janitor::trim(&self.shared, &self.streams(), when) {
             tracing::warn!("cannot delete what has been consumed: {error:#}");
         }
         outcome
@@ -390,6 +404,17 @@ struct Waiting {
     inputs: Vec<Arc<Stream>>,
     stream: Option<Arc<Stream>>,
     inbox: Receiver<()>,
+}
+
+impl Waiting {
+    /// Says whether this has to have its first content before any source brings something: a relation that no source
+    /// brings anything to, or one whose content at the start its sink leaves out.
+    fn begins_first(&self, node: &Node) -> bool {
+        let leaves_out = matches!(&node.work, Work::Sink(plan) if !plan.snapshot);
+        self.part == Part::Relation
+            && self.inputs.iter().all(|input| input.head() == 0)
+            && (self.inputs.is_empty() || leaves_out)
+    }
 }
 
 /// Returns the entities that have to run: a view with lookups only if somebody reads it, since it would

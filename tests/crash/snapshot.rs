@@ -122,3 +122,14 @@ fn the_content_of_a_keyed_table_is_written_once() {
     let changes = [r#"{"op":"delete","id":1}"#, r#"{"op":"insert","id":3}"#];
     assert_eq!(scene.received(), changes);
 }
+
+#[test]
+fn a_sink_without_snapshot_that_begins_with_its_source_gets_all_changes() {
+    let scene = Scene::new("id BIGINT");
+    scene.add_sink(
+        "SELECT count(*) AS n FROM t",
+        "snapshot = false, changes = 'op'",
+    );
+    let changes = [r#"{"op":"delete","n":0}"#, r#"{"op":"insert","n":2}"#];
+    assert_eq!(scene.received(), changes);
+}

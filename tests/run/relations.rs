@@ -98,6 +98,39 @@ fn a_source_keeps_its_latest_batch_only() {
 }
 
 #[test]
+fn a_source_of_many_rows_keeps_types_and_goes_on_after_a_stop() {
+    let sql = "CREATE SOURCE passing (id BIGINT, price DECIMAL(18, 4) AS (id / 4), tags STRING[] AS ([id]),
+                body JSON AS (to_json({id: id})), side ENUM('buy', 'sell') AS ('sell'))
+            WITH (connector = 'http', url = '${URL}/rows', interval = '1h', pagination.type = 'page-based',
+                pagination.page_param = 'page');
+        CREATE MATERIALIZED VIEW seen AS SELECT count(*) AS n, sum(id)::BIGINT AS total FROM passing;
+        CREATE SINK printed FROM (SELECT id FROM passing) WITH (connector = 'stdout');";
+    let many = 1..=25_000;
+    let pages = vec![
+        ids(1..=24_990),
+        ids(24_991..=25_000),
+        ids([]),
+        ids([25_001]),
+        ids([]),
+    ];
+    let setting = Setting::scripted(sql, pages);
+    let types = "SELECT DISTINCT typeof(price) AS p, typeof(tags) AS t, typeof(body) AS b, typeof(side) AS s FROM passing";
+    let expected =
+        json!({"p": "DECIMAL(18,4)", "t": "VARCHAR[]", "b": "JSON", "s": "ENUM('buy', 'sell')"});
+    let first = setting.once_kept().expect_code(0);
+    assert_eq!(first.stdout.lines().count(), many.clone().count());
+    assert_eq!(setting.rows(types), std::slice::from_ref(&expected));
+    let kept = setting.rows("SELECT count(*) AS n, max(id) AS last FROM passing");
+    assert_eq!(kept, [json!({"n": 10, "last": 25_000})]);
+
+    let second = setting.once_kept().expect_code(0);
+    assert_eq!(second.stdout, "{\"id\":25001}\n");
+    assert_eq!(setting.rows(types), [expected]);
+    let (n, total) = (25_001, many.sum::<i64>() + 25_001);
+    assert_eq!(setting.rows("FROM seen"), [json!({"n": n, "total": total})]);
+}
+
+#[test]
 fn parameters_and_headers_are_sent_without_pagination_too() {
     let sql = "CREATE SOURCE s (id BIGINT) WITH (
             connector = 'http', url = '${URL}/rows?fixed=1', interval = '1h',

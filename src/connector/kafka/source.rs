@@ -165,6 +165,8 @@ impl KafkaReader {
         context: &Context,
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        // librdkafka 2.12 aborts when it is closed while it still stops partitions that were assigned again.
+        context.stop.check()?;
         self.discover(context, emit)?;
         if context.once && self.goal.is_none() {
             self.goal = Some(self.present_end(context)?);

@@ -302,8 +302,7 @@ impl<'s> Session<'s> {
             if !self.frames.is_empty() {
                 // They stay where they are while this waits, so that the end of the wait loses none.
                 let waited = self.shared.inbox.room(self.frames.memory()).await?;
-                let inbox = &self.shared.inbox;
-                let next = (self.frames).with_same_room(2 * HANDOVER_BYTES, || inbox.spare());
+                let next = self.frames.with_same_room(2 * HANDOVER_BYTES);
                 let frames = std::mem::replace(self.frames, next);
                 self.shared.inbox.push(Item::Frames(frames))?;
                 if waited > Duration::ZERO {
@@ -366,10 +365,11 @@ impl<'s> Session<'s> {
             time: Utc::now(),
             instant: Instant::now(),
         };
+        let spare = || self.shared.inbox.spare();
         match message {
             Message::Text(text) if self.is_answer_to_ping(text) => {}
-            Message::Text(text) => self.frames.push(self.taped(text.as_bytes()), now),
-            Message::Binary(bytes) => self.frames.push(self.taped(bytes), now),
+            Message::Text(text) => self.frames.push(self.taped(text.as_bytes()), now, spare),
+            Message::Binary(bytes) => self.frames.push(self.taped(bytes), now, spare),
             // A ping was answered by the library; raw frames are never given to readers.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {

@@ -45,13 +45,24 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub fn push(&mut self, message: &[u8], now: impl FnOnce() -> Received) {
+    /// Adds a message; `spare` may give what the first one of many is written to.
+    pub fn push(
+        &mut self,
+        message: &[u8],
+        now: impl FnOnce() -> Received,
+        spare: impl FnOnce() -> Option<Self>,
+    ) {
+        if let Some((bytes, count)) = self.room.take() {
+            match spare() {
+                Some(spare) => *self = spare,
+                None => {
+                    self.body.reserve(bytes);
+                    self.ends.reserve(count);
+                }
+            }
+        }
         if self.received.is_none() {
             self.received = Some(now());
-        }
-        if let Some((bytes, count)) = self.room.take() {
-            self.body.reserve(bytes);
-            self.ends.reserve(count);
         }
         self.body.extend_from_slice(message);
         self.ends.push(self.body.len());
@@ -82,16 +93,14 @@ impl Frames {
         self.received
     }
 
-    /// Returns none, with room for as many as these where they are many, at most so many bytes: a `spare` one, or
-    /// one that the first message makes room in. Growing to that size step by step costs more than reading them.
-    pub fn with_same_room(&self, bytes_max: usize, spare: impl FnOnce() -> Option<Self>) -> Self {
-        if !(ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len()) {
-            return Self::default();
-        }
-        spare().unwrap_or_else(|| Self {
-            room: Some((self.body.len(), self.ends.len())),
+    /// Returns none, which the first message makes room for as many as these where they are many: growing to that
+    /// size step by step costs more than reading them. At most so many bytes.
+    pub fn with_same_room(&self, bytes_max: usize) -> Self {
+        let usual = (ROOM_BYTES_MIN..=bytes_max).contains(&self.body.len());
+        Self {
+            room: usual.then_some((self.body.len(), self.ends.len())),
             ..Self::default()
-        })
+        }
     }
 
     /// Says whether the memory of these, which are empty, is worth keeping.
@@ -248,7 +257,7 @@ mod tests {
     fn frames(messages: &[&str]) -> Frames {
         let mut frames = Frames::default();
         for message in messages {
-            frames.push(message.as_bytes(), now);
+            frames.push(message.as_bytes(), now, || None);
         }
         frames
     }

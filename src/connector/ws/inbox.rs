@@ -175,9 +175,10 @@ impl Receiver {
 
     /// Gives a buffer back whose messages were taken.
     pub fn give_back(&self, frames: Frames) {
+        let frames = frames.recycled(SPARE_BYTES_MAX);
         let mut spares = self.gauge.spares();
         if frames.is_roomy() && spares.len() < SPARES_MAX {
-            spares.push(frames.recycled(SPARE_BYTES_MAX));
+            spares.push(frames);
         }
     }
 }

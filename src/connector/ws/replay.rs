@@ -76,7 +76,7 @@ impl WsReader {
                         time: at,
                         instant: Instant::now(),
                     };
-                    self.batch.push(&data.bytes()?, received);
+                    self.batch.push(&data.bytes()?, received, || None);
                 }
             }
             record::Event::Dial { .. } => self.dial(player, context)?,

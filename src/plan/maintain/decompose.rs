@@ -92,10 +92,6 @@ impl<'a> Decomposer<'a> {
             return Err("it is its input".to_owned());
         }
         let given = &self.relations[output].columns;
-        if !given.iter().all(|(_, sql_type)| is_usual(sql_type)) {
-            // No query over it tells whether its rows can be kept.
-            self.bind()?;
-        }
         let types = |columns: &[(String, String)]| -> Vec<String> {
             columns
                 .iter()
@@ -269,7 +265,13 @@ impl<'a> Decomposer<'a> {
             columns,
             append_only,
         };
-        Ok(self.add(name, relation, reads))
+        let is_plain = (relation.columns.iter()).all(|(_, sql_type)| is_usual(sql_type));
+        let number = self.add(name, relation, reads);
+        if !is_plain {
+            // A query over it may come too late, or not at all, to tell whether its rows can be kept.
+            self.bind()?;
+        }
+        Ok(number)
     }
 
     /// Binds the relations of stages.
