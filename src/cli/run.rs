@@ -166,6 +166,10 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     drop(session);
     let vault = opened.vault(&environment);
     let Opened { dir, database, .. } = opened;
+    // Before the nodes prepare their statements, whose plans are made for so many threads.
+    if plan.has_large_statements() {
+        database.use_all_processors()?;
+    }
     let shared = replay::recorded(database, &plan, recorder.as_ref())?;
     let options = RunOptions {
         once: arguments.once,

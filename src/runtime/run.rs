@@ -9,7 +9,7 @@ use smol::Executor;
 
 use super::consumer::{Consumer, Part};
 use super::crew::{Crew, Role};
-use super::door::{Door, Kind};
+use super::door::Door;
 use super::shared::Shared;
 use super::source::SourceNode;
 use super::stream::{Keeps, Stream, inbox};
@@ -130,25 +130,7 @@ impl Runtime {
         self.executor
             .spawn(janitor::run(shared, door, move || streams_of(&streams)))
             .detach();
-        if self.plan().has_large_statements() {
-            self.use_all_processors_soon();
-        }
         Ok(())
-    }
-
-    /// Gives the engine's statements all processors once the nodes have prepared themselves: that is done by many
-    /// small ones, which only disturb each other on several threads.
-    fn use_all_processors_soon(&self) {
-        const PREPARED_AFTER: Duration = Duration::from_millis(200);
-        let (shared, door) = (Arc::clone(&self.shared), self.door.clone());
-        let soon = async move {
-            smol::Timer::after(PREPARED_AFTER).await;
-            let used = door.run(Kind::Engine, move || shared.database.use_all_processors());
-            if let Ok(Err(error)) | Err(error) = used.await {
-                tracing::warn!("large statements run on one thread: {error:#}");
-            }
-        };
-        self.executor.spawn(soon).detach();
     }
 
     /// Starts the nodes that have to run and do not: the sources first, as there is nothing before their rows, and
