@@ -3,6 +3,9 @@
 //! `just bench-parts [-- FILTER]`. The filters run over one body; the same filter in the interpreter is had by
 //! a definition in front of it, which means the same and has no plan.
 
+#[path = "../tests/support/trades.rs"]
+mod trades;
+
 use std::hint::black_box;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -80,6 +83,38 @@ fn filters(criterion: &mut Criterion) {
                 bencher.iter(|| decoder.decode(black_box(&body)).expect("the body is valid"));
             });
         }
+    }
+    group.finish();
+}
+
+/// Many small documents, as a WebSocket brings them.
+fn messages(criterion: &mut Criterion) {
+    let frames = trades::trade_frames(ROWS);
+    let mut body = Vec::new();
+    // Each frame has a head of four bytes.
+    for frame in frames.chunks_exact(4 + trades::MESSAGE_BYTES) {
+        body.extend_from_slice(&frame[4..]);
+        body.push(b'\n');
+    }
+    let text = |name: &str| column(name, "VARCHAR", DataType::Utf8);
+    let double = |name: &str| column(name, "DOUBLE", DataType::Float64);
+    let columns = vec![
+        text("e"),
+        text("s"),
+        column("t", "BIGINT", DataType::Int64),
+        double("p"),
+        double("q"),
+        column("m", "BOOLEAN", DataType::Boolean),
+    ];
+    let mut group = criterion.benchmark_group("messages");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    for filter in [".", "select(.e == \"trade\") | {e, s, t, p, q, m}"] {
+        let compiled = Filter::compile(filter).expect("the filter is valid");
+        assert_eq!(compiled.way(), Way::Extracted);
+        let decoder = Decoder::new(columns.clone(), compiled, None);
+        group.bench_function(filter, |bencher| {
+            bencher.iter(|| decoder.decode(black_box(&body)).expect("the body is valid"));
+        });
     }
     group.finish();
 }
@@ -165,5 +200,5 @@ fn schedules(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, filters, encoders, schedules);
+criterion_group!(parts, filters, messages, encoders, schedules);
 criterion_main!(parts);

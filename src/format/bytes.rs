@@ -63,6 +63,23 @@ pub fn digits_length(bytes: &[u8]) -> usize {
         .unwrap_or(rest.len())
 }
 
+/// From this length on, texts are passed in larger steps.
+const LONG: usize = 16;
+
+/// Returns a number of bytes without quote, backslash or control character: in whole blocks.
+#[inline]
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    let mut at = 0;
+    while let Some(block) = bytes[at..].first_chunk::<32>() {
+        if block.iter().fold(0, |any, byte| any | special(*byte)) != 0 {
+            break;
+        }
+        at += block.len();
+    }
+    at
+}
+
 /// Returns how many bytes come before the first quote, backslash or control character.
 #[inline]
 pub fn plain_length(bytes: &[u8]) -> usize {
@@ -72,14 +89,18 @@ pub fn plain_length(bytes: &[u8]) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("the chunk has eight bytes"));
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
         let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
         let found = zero(word ^ (LOW * 0x22)) | zero(word ^ (LOW * 0x5C)) | control;
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
+        at += chunk.len();
+        // Most texts end here; a longer one is passed in steps that the processor takes at once.
+        if at == LONG {
+            at += plain_blocks(&bytes[at..]);
+        }
     }
     let rest = &bytes[at..];
     at + rest

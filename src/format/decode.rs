@@ -21,7 +21,7 @@ use crate::batch::datatypes::{DataType, Field, Schema as ArrowSchema};
 use crate::batch::{Column, Decoded, Reject, Schema};
 
 use super::column;
-use super::fields::{Matcher, Names};
+use super::fields::{Matcher, Names, Slot};
 use super::instant::TimestampUnit;
 use super::jq::{Answer, Filter, Halt, Plan, Sink, Way, write_object};
 use super::number;
@@ -174,6 +174,7 @@ impl Decoder {
             matcher: Matcher::new(names),
             plan,
             slots,
+            scratch: Vec::new(),
         }
     }
 }
@@ -186,6 +187,8 @@ struct Run<'d> {
     /// Learns how the documents look.
     plan: Option<Plan>,
     slots: Slots,
+    /// The memory of the members of one row, for the next one.
+    scratch: Vec<Slot<'static>>,
 }
 
 impl Run<'_> {
@@ -200,7 +203,7 @@ impl Run<'_> {
             matcher: &mut self.matcher,
             slots: &self.slots,
             listed: plan.listed,
-            scratch: Vec::new(),
+            scratch: &mut self.scratch,
         };
         let walked = plan.run(cursor, &mut sink);
         match walked {
@@ -226,7 +229,7 @@ impl Run<'_> {
             matcher: &mut self.matcher,
             slots: &self.slots,
             listed: false,
-            scratch: Vec::new(),
+            scratch: &mut self.scratch,
         };
         let ended = self.filter.run(&document, |output| {
             let items = match output {

@@ -103,10 +103,13 @@ pub struct Matcher {
     learned: Vec<Learned>,
 }
 
-/// The key in one place of the object before, quotes included, and what it means.
+/// What came before the value in one place of the object before, and what it means.
 #[derive(Clone, Debug)]
 struct Learned {
-    key: Word,
+    /// The key with its quotes, the colon, and the whitespace around that.
+    lead: Word,
+    /// The bytes of the key, quotes included.
+    key_length: usize,
     target: Target,
 }
 
@@ -156,12 +159,14 @@ impl Matcher {
         let mut more = cursor.open(b'}')?;
         while more {
             let start = cursor.at;
-            let target = match self.learned.get(place) {
-                Some(learned) if cursor.take_word(&learned.key) => learned.target,
+            let (target, key_length) = match self.learned.get(place) {
+                Some(learned) if cursor.take_word(&learned.lead) => {
+                    cursor.space();
+                    (learned.target, learned.key_length)
+                }
                 _ => self.search(cursor, place)?,
             };
-            let key = cursor.since(start);
-            cursor.colon()?;
+            let key = &cursor.text()[start..start + key_length];
             visit(cursor, target, key)?;
             more = cursor.next_member(b'}')?;
             place += 1;
@@ -170,12 +175,15 @@ impl Matcher {
     }
 
     #[cold]
-    fn search(&mut self, cursor: &mut Cursor<'_>, place: usize) -> Result<Target, Fault> {
+    fn search(&mut self, cursor: &mut Cursor<'_>, place: usize) -> Result<(Target, usize), Fault> {
         let start = cursor.at;
         let key = cursor.string()?;
+        let key_length = cursor.at - start;
         let target = self.names.find(&key.get());
+        cursor.colon()?;
         let learned = Learned {
-            key: Word::new(cursor.since(start).as_bytes()),
+            lead: Word::new(cursor.since(start).as_bytes()),
+            key_length,
             target,
         };
         if let Some(slot) = self.learned.get_mut(place) {
@@ -183,7 +191,7 @@ impl Matcher {
         } else if place == self.learned.len() && place < LEARNED_MAX {
             self.learned.push(learned);
         }
-        Ok(target)
+        Ok((target, key_length))
     }
 }
 

@@ -28,10 +28,16 @@ impl<'a> Value<'a> {
     /// Classifies the text of one value that a [`Cursor`] has passed.
     #[inline]
     pub fn of(raw: &'a str) -> Self {
+        Self::with_escapes(raw, |text| text.as_bytes().contains(&b'\\'))
+    }
+
+    /// As [`Value::of`], with the answer to whether there are escapes in it, should it be a text.
+    #[inline]
+    pub fn with_escapes(raw: &'a str, escaped: impl FnOnce(&str) -> bool) -> Self {
         match raw.as_bytes().first() {
             Some(b'"') => {
                 let raw = &raw[1..raw.len() - 1];
-                let escaped = raw.as_bytes().contains(&b'\\');
+                let escaped = escaped(raw);
                 Self::Text(Text { raw, escaped })
             }
             Some(b'{' | b'[') => Self::Nested(raw),

@@ -220,7 +220,7 @@ pub struct RowSink<'r> {
     /// The outputs are items of an array already, so that arrays among them are not taken apart.
     pub listed: bool,
     /// The memory of the members of one row, for the next one.
-    pub scratch: Vec<Slot<'static>>,
+    pub scratch: &'r mut Vec<Slot<'static>>,
 }
 
 impl RowSink<'_> {
@@ -231,7 +231,7 @@ impl RowSink<'_> {
     #[inline]
     pub fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         let start = cursor.at;
-        let mut slots: Vec<Slot<'_>> = emptied(std::mem::take(&mut self.scratch));
+        let mut slots: Vec<Slot<'_>> = emptied(std::mem::take(self.scratch));
         slots.resize(self.rows.slot_count(), Slot::default());
         if cursor.peek() == Some(b'{') {
             self.matcher.fill(cursor, &mut slots)?;
@@ -252,7 +252,7 @@ impl RowSink<'_> {
                 payload
             },
         );
-        self.scratch = emptied(slots);
+        *self.scratch = emptied(slots);
         Ok(())
     }
 }

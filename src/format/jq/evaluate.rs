@@ -75,40 +75,31 @@ impl Program {
     }
 }
 
-/// As [`evaluate`], of which most expressions need no more than this.
-///
-/// # Errors
-/// As [`evaluate`].
-#[inline]
-pub fn evaluate_place<'t>(
-    expr: &'t mut Expr,
-    places: &Places,
-    text: &'t str,
-) -> Result<Option<Answer<'t>>, Halt> {
-    match expr {
-        Expr::Place(number) => {
-            let raw = places.get(*number, text)?;
-            Ok(raw.map(|raw| Answer::Value(Value::of(raw))))
-        }
-        _ => evaluate(expr, places, text),
-    }
-}
-
 /// Evaluates over the places found in `text`.
 ///
 /// # Errors
 /// jq would raise an error, or do something that is not known here.
+#[inline]
 pub fn evaluate<'t>(
     expr: &'t mut Expr,
     places: &Places,
     text: &'t str,
 ) -> Result<Option<Answer<'t>>, Halt> {
+    match expr {
+        Expr::Place(number) => Ok(places.get(*number, text)?.map(Answer::Value)),
+        Expr::Constant(raw) => Ok(Some(Answer::Value(Value::of(raw)))),
+        composed => evaluate_composed(composed, places, text),
+    }
+}
+
+/// Evaluates what is more than a place or a constant.
+fn evaluate_composed<'t>(
+    expr: &'t mut Expr,
+    places: &Places,
+    text: &'t str,
+) -> Result<Option<Answer<'t>>, Halt> {
     let answer = match expr {
-        Expr::Place(number) => {
-            let raw = places.get(*number, text)?;
-            return Ok(raw.map(|raw| Answer::Value(Value::of(raw))));
-        }
-        Expr::Constant(raw) => Answer::Value(Value::of(raw)),
+        Expr::Place(_) | Expr::Constant(_) => unreachable!("these are not composed"),
         Expr::Empty => return Ok(None),
         Expr::Cast(to, inner) => match evaluate(inner, places, text)? {
             Some(answer) => return cast(*to, answer),

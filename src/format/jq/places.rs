@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::plan::Halt;
 use crate::format::fields::{Matcher, Names, Target};
 use crate::format::scan::Cursor;
+use crate::format::value::Value;
 
 /// A path of keys and indices; empty for the value itself.
 pub type Path = Vec<PathStep>;
@@ -30,8 +31,13 @@ pub enum Part {
 pub enum Found {
     /// Nothing, which is `null`.
     Null,
-    /// The text from here to there.
-    Text(usize, usize),
+    /// A value, from here to there.
+    Value {
+        start: usize,
+        end: usize,
+        /// It is a text with escapes in it.
+        escaped: bool,
+    },
     /// The step of this number does not fit the value that it is taken from.
     Misfit(usize),
 }
@@ -87,15 +93,19 @@ impl Places {
         visit(&self.tree, 0, &mut self.matchers, cursor, &mut self.found)
     }
 
-    /// Returns what a path led to: the text, `null`, or nothing where it ends in a step that may fail.
+    /// Returns what a path led to: a value, `null`, or nothing where it ends in a step that may fail.
     ///
     /// # Errors
     /// A step that may not fail did.
     #[inline]
-    pub fn get<'t>(&self, number: usize, text: &'t str) -> Result<Option<&'t str>, Halt> {
+    pub fn get<'t>(&self, number: usize, text: &'t str) -> Result<Option<Value<'t>>, Halt> {
         match self.found[number] {
-            Found::Text(start, end) => Ok(Some(&text[start..end])),
-            Found::Null => Ok(Some("null")),
+            Found::Value {
+                start,
+                end,
+                escaped,
+            } => Ok(Some(Value::with_escapes(&text[start..end], |_| escaped))),
+            Found::Null => Ok(Some(Value::Null)),
             Found::Misfit(step) if self.paths[number][step].optional => Ok(None),
             Found::Misfit(_) => Err(Halt::Unexpected),
         }
@@ -164,13 +174,20 @@ fn visit(
 ) -> Result<(), Halt> {
     let node = &tree[number];
     let start = cursor.at;
-    if node.keys.is_empty() && node.indices.is_empty() {
-        cursor.value()?;
-    } else {
+    let mut escaped = false;
+    if !(node.keys.is_empty() && node.indices.is_empty()) {
         descend(tree, number, matchers, cursor, found)?;
+    } else if cursor.peek() == Some(b'"') {
+        escaped = cursor.string()?.escaped;
+    } else {
+        cursor.value()?;
     }
     for path in &node.here {
-        found[*path] = Found::Text(start, cursor.at);
+        found[*path] = Found::Value {
+            start,
+            end: cursor.at,
+            escaped,
+        };
     }
     Ok(())
 }

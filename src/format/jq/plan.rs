@@ -11,6 +11,7 @@
 
 use jaq_core::ops::{Cmp, Math};
 
+use super::evaluate::Answer;
 use super::places::Places;
 use crate::format::scan::Fault;
 
@@ -81,6 +82,8 @@ pub struct Build {
     pub names: Vec<String>,
     /// By the numbers of the names.
     pub values: Vec<Expr>,
+    /// The memory of the values of one object, for the next one.
+    pub scratch: Vec<Answer<'static>>,
 }
 
 /// An expression over one value, with the places in it that it reads.

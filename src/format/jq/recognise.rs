@@ -252,6 +252,7 @@ impl<'t, 's> Stages<'t, 's> {
         }
         let (names, values) = scope.members(members)?.into_iter().unzip();
         Ok(Output::Object(Build {
+            scratch: Vec::new(),
             places: Places::new(scope.into_paths()),
             conditions,
             names,

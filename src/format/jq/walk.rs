@@ -1,6 +1,6 @@
 //! Follows the steps of a plan through a document, in one pass where that is possible, to its outputs.
 
-use super::evaluate::{Answer, evaluate, evaluate_place};
+use super::evaluate::{Answer, evaluate};
 use super::plan::{Build, Halt, Output, Plan, Slice, Step};
 use crate::format::scan::Cursor;
 use crate::format::value::{Seen, Value};
@@ -26,11 +26,9 @@ impl Plan {
     /// # Errors
     /// Any [`Halt`]: outputs before it have been handed over by then.
     pub fn run<S: Sink>(&mut self, cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Halt> {
-        let mut scratch = Vec::new();
         let mut walk = Walk {
             output: &mut self.output,
             sink,
-            scratch: &mut scratch,
         };
         walk.steps(&mut self.steps, cursor)
     }
@@ -40,8 +38,6 @@ impl Plan {
 struct Walk<'p, S> {
     output: &'p mut Output,
     sink: &'p mut S,
-    /// The memory of the values of one object, for the next one.
-    scratch: &'p mut Vec<Answer<'static>>,
 }
 
 impl<S: Sink> Walk<'_, S> {
@@ -49,7 +45,7 @@ impl<S: Sink> Walk<'_, S> {
         let Some((step, rest)) = steps.split_first_mut() else {
             return match self.output {
                 Output::Whole => self.sink.value(cursor),
-                Output::Object(build) => build.run(cursor, self.sink, self.scratch),
+                Output::Object(build) => build.run(cursor, self.sink),
             };
         };
         let first = cursor.peek();
@@ -216,12 +212,7 @@ fn count(mut cursor: Cursor<'_>) -> Result<usize, Halt> {
 }
 
 impl Build {
-    fn run<S: Sink>(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        sink: &mut S,
-        scratch: &mut Vec<Answer<'static>>,
-    ) -> Result<(), Halt> {
+    fn run<S: Sink>(&mut self, cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Halt> {
         self.places.find(cursor)?;
         let text = cursor.text();
         for condition in &mut self.conditions {
@@ -230,15 +221,15 @@ impl Build {
                 return Ok(());
             }
         }
-        let mut values: Vec<Answer<'_>> = emptied(std::mem::take(scratch));
+        let mut values: Vec<Answer<'_>> = emptied(std::mem::take(&mut self.scratch));
         for value in &mut self.values {
-            match evaluate_place(value, &self.places, text)? {
+            match evaluate(value, &self.places, text)? {
                 Some(answer) => values.push(answer),
                 None => return Ok(()),
             }
         }
         sink.object(&self.names, &values)?;
-        *scratch = emptied(values);
+        self.scratch = emptied(values);
         Ok(())
     }
 }
