@@ -1,19 +1,21 @@
-//! Parses the arguments, calls the subcommand, prints an error once, sets the exit code.
+//! Parses the arguments, calls the subcommand, prints an error once, ends with the exit code.
 
-use std::process::ExitCode;
+use std::io::Write as _;
 
 use clap::Parser as _;
+use omlsp::cli::{Arguments, Outcome};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    let arguments = omlsp::cli::Arguments::parse();
-    match omlsp::cli::run(arguments) {
-        Ok(outcome) => outcome.into(),
-        Err(error) => {
-            omlsp::cli::say(format_args!("error: {error:#}"));
-            ExitCode::from(1)
-        }
-    }
+fn main() {
+    let outcome = omlsp::cli::run(Arguments::parse()).unwrap_or_else(|error| {
+        omlsp::cli::say(format_args!("error: {error:#}"));
+        Outcome::Failed
+    });
+    // What could not be written was told where it was written.
+    let _flushed = std::io::stdout().flush();
+    // Everything is closed by now. To take DuckDB's tables of functions apart and to give memory back piece by piece
+    // takes longer than many a command: the system does it at once.
+    signal_hook::low_level::exit(outcome.code());
 }

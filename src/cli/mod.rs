@@ -23,7 +23,6 @@ mod validate;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -64,11 +63,12 @@ pub enum Outcome {
     Failed,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::SUCCESS,
-            Outcome::Failed => Self::from(1),
+impl Outcome {
+    /// Returns the exit code of the process.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
         }
     }
 }

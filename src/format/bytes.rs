@@ -69,7 +69,8 @@ const LONG: usize = 16;
 /// Returns a number of bytes without quote, backslash or control character: in whole blocks.
 #[inline]
 fn plain_blocks(bytes: &[u8]) -> usize {
-    let special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    let special =
+        |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     let mut at = 0;
     while let Some(block) = bytes[at..].first_chunk::<32>() {
         if block.iter().fold(0, |any, byte| any | special(*byte)) != 0 {

@@ -49,6 +49,9 @@ pub trait ColumnBuilder: Send {
 
     fn append_null(&mut self);
 
+    /// Makes room for so many rows more, where that is known to help.
+    fn reserve(&mut self, _rows: usize) {}
+
     fn len(&self) -> usize;
 
     /// Forgets all rows but the first `rows`.

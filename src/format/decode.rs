@@ -94,8 +94,24 @@ impl Decoder {
     /// # Errors
     /// The body is not JSON, with the place; no row of it counts then. Or the filter runs away.
     pub fn decode(&self, body: &[u8]) -> anyhow::Result<Decoded> {
-        let text = text_of(body)?;
-        self.rows(text, None)?.finish(&self.schema)
+        self.decode_all([body], 0)
+    }
+
+    /// As [`Decoder::decode`], for bodies that are one after the other; room is made for `rows` rows.
+    ///
+    /// # Errors
+    /// As for [`Decoder::decode`]; no row of any body counts then.
+    pub fn decode_all<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = &'b [u8]>,
+        rows: usize,
+    ) -> anyhow::Result<Decoded> {
+        let mut run = self.run(None);
+        run.rows.reserve(rows);
+        for body in bodies {
+            each_document(text_of(body)?, |cursor| run.document(cursor))?;
+        }
+        run.rows.finish(&self.schema)
     }
 
     /// Decodes one page, and finds what pagination needs to go on.
@@ -109,7 +125,9 @@ impl Decoder {
         link: Option<&Filter>,
     ) -> anyhow::Result<Page> {
         let text = text_of(body)?;
-        let mut rows = self.rows(text, cursor_field)?;
+        let mut run = self.run(cursor_field);
+        each_document(text, |cursor| run.document(cursor))?;
+        let mut rows = run.rows;
         let last_cursor = match rows.take_last_cursor() {
             Some(raw) => position(Value::of(&raw)).context("the cursor of the last row")?,
             None => None,
@@ -151,12 +169,6 @@ impl Decoder {
             row_ends.push(run.rows.accepted());
         }
         run.rows.finish(&self.schema)
-    }
-
-    fn rows(&self, text: &str, cursor_field: Option<&str>) -> anyhow::Result<Rows> {
-        let mut run = self.run(cursor_field);
-        each_document(text, |cursor| run.document(cursor))?;
-        Ok(run.rows)
     }
 
     fn run(&self, cursor_field: Option<&str>) -> Run<'_> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Decoded, RecordBatch, Reject, compute};
+use crate::batch::{RecordBatch, Reject};
 use crate::format::Decoder;
 
 /// Of a message that is no JSON, this many characters are kept.
@@ -17,7 +17,7 @@ const PAYLOAD_MAX: usize = 4096;
 
 /// A filter that takes this long over a batch runs away on one of its messages; halving would run it
 /// again and again, so that the messages are then decoded one by one.
-const DECODE_SLOW: Duration = Duration::from_secs(2);
+pub(super) const DECODE_SLOW: Duration = Duration::from_secs(2);
 
 /// The least that room is kept for: a connection that brings less has little to grow.
 const ROOM_BYTES_MIN: usize = 64 * 1024;
@@ -171,7 +171,7 @@ impl Frames {
     ///
     /// In JSON, what stands between two tokens of one document is after `{`, `[`, `,` or `:`, or before
     /// `}`, `]`, `,` or `:`; and no token can have the newline in it.
-    fn is_joinable(&self, range: Range<usize>) -> bool {
+    fn are_joinable(&self, range: Range<usize>) -> bool {
         range.into_iter().all(|index| {
             let message = self.span(index..index + 1).trim_ascii();
             match (message.first(), message.last()) {
@@ -184,17 +184,37 @@ impl Frames {
         })
     }
 
-    /// Decodes all messages. What is no JSON, or makes the filter run away, is a reject of its own.
+    /// Returns all messages, newlines between them.
+    pub fn body(&self) -> &[u8] {
+        self.span(0..self.len())
+    }
+
+    /// Says whether all messages mean the same when they are read as one body.
+    pub fn is_joinable(&self) -> bool {
+        self.are_joinable(0..self.len())
+    }
+
+    /// Decodes all messages, appending batches of rows and rejects; one by one, or many at a time. What is no JSON,
+    /// or makes the filter run away, is a reject of its own.
     ///
     /// # Errors
     /// Arrow refuses the batches, which would be our fault.
-    pub fn decode(&self, decoder: &Decoder) -> anyhow::Result<Decoded> {
-        let mut pieces: Vec<RecordBatch> = Vec::new();
-        let mut rejects = Vec::new();
-        let mut ranges: Vec<Range<usize>> = std::iter::once(0..self.len()).collect();
+    pub fn decode(
+        &self,
+        decoder: &Decoder,
+        one_by_one: bool,
+        batches: &mut Vec<RecordBatch>,
+        rejects: &mut Vec<Reject>,
+    ) -> anyhow::Result<()> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        if one_by_one {
+            push_singles(&mut ranges, 0..self.len());
+        } else {
+            ranges.push(0..self.len());
+        }
         while let Some(range) = ranges.pop() {
             let single = range.len() <= 1;
-            if !single && !self.is_joinable(range.clone()) {
+            if !single && !self.are_joinable(range.clone()) {
                 push_halves(&mut ranges, range);
                 continue;
             }
@@ -202,25 +222,24 @@ impl Frames {
             let start = Instant::now();
             match decoder.decode(body) {
                 Ok(decoded) => {
-                    pieces.push(decoded.rows);
+                    batches.push(decoded.rows);
                     rejects.extend(decoded.rejects);
                 }
                 Err(error) if single => rejects.push(Reject {
                     message: format!("{error:#}"),
                     payload: shown(body),
                 }),
-                Err(_) if start.elapsed() >= DECODE_SLOW => {
-                    ranges.extend(range.rev().map(|index| index..index + 1));
-                }
+                Err(_) if start.elapsed() >= DECODE_SLOW => push_singles(&mut ranges, range),
                 Err(_) => push_halves(&mut ranges, range),
             }
         }
-        let rows = match pieces.len() {
-            1 => pieces.remove(0),
-            _ => compute::concat_batches(decoder.schema(), &pieces)?,
-        };
-        Ok(Decoded { rows, rejects })
+        Ok(())
     }
+}
+
+/// The first message is to be popped first.
+fn push_singles(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
+    ranges.extend(range.rev().map(|index| index..index + 1));
 }
 
 /// The front half is to be popped first, so that rows and rejects keep the order of the messages.
@@ -240,21 +259,21 @@ fn shown(body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
-    use crate::batch::Column;
     use crate::batch::array::Int64Array;
     use crate::batch::datatypes::DataType;
+    use crate::batch::{Column, Decoded};
     use crate::format::Filter;
 
-    fn now() -> Received {
+    pub fn now() -> Received {
         Received {
             time: Utc::now(),
             instant: Instant::now(),
         }
     }
 
-    fn frames(messages: &[&str]) -> Frames {
+    pub fn frames(messages: &[&str]) -> Frames {
         let mut frames = Frames::default();
         for message in messages {
             frames.push(message.as_bytes(), now, || None);
@@ -263,7 +282,9 @@ mod tests {
     }
 
     /// Decodes to the values of the column `a`, and the rejected payloads.
-    fn decode(frames: &Frames) -> (Vec<i64>, Vec<String>) {
+    pub fn decoded(
+        decode: impl FnOnce(&Decoder) -> anyhow::Result<Decoded>,
+    ) -> (Vec<i64>, Vec<String>) {
         let column = Column {
             name: "a".to_owned(),
             sql_type: "BIGINT".to_owned(),
@@ -271,10 +292,26 @@ mod tests {
             nullable: true,
         };
         let decoder = Decoder::new(vec![column], Filter::identity(), None);
-        let decoded = frames.decode(&decoder).unwrap();
+        let decoded = decode(&decoder).unwrap();
         let values = decoded.rows.column(0).as_any().downcast_ref::<Int64Array>();
         let payloads = decoded.rejects.into_iter().map(|reject| reject.payload);
         (values.unwrap().values().to_vec(), payloads.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{decoded, frames};
+    use super::*;
+    use crate::batch::{Decoded, compute};
+
+    fn decode(frames: &Frames, one_by_one: bool) -> (Vec<i64>, Vec<String>) {
+        decoded(|decoder| {
+            let (mut batches, mut rejects) = (Vec::new(), Vec::new());
+            frames.decode(decoder, one_by_one, &mut batches, &mut rejects)?;
+            let rows = compute::concat_batches(decoder.schema(), &batches)?;
+            Ok(Decoded { rows, rejects })
+        })
     }
 
     #[test]
@@ -286,11 +323,13 @@ mod tests {
         messages[80] = String::new();
         messages[90] = " {\"a\":90} [{\"a\":901}]\n".to_owned();
         let texts: Vec<&str> = messages.iter().map(String::as_str).collect();
-        let (values, rejects) = decode(&frames(&texts));
         let mut expected: Vec<i64> = (0..100).filter(|a| ![17, 70, 71, 80].contains(a)).collect();
         expected.insert(expected.iter().position(|a| *a == 91).unwrap(), 901);
-        assert_eq!(values, expected);
-        assert_eq!(rejects, ["pong", "{\"a\":", "1}"]);
+        for one_by_one in [false, true] {
+            let (values, rejects) = decode(&frames(&texts), one_by_one);
+            assert_eq!(values, expected);
+            assert_eq!(rejects, ["pong", "{\"a\":", "1}"]);
+        }
     }
 
     #[test]
@@ -303,24 +342,8 @@ mod tests {
             ["[", "{\"a\":1}]"],
             ["{\"a\"", ":1}"],
         ] {
-            let (values, rejects) = decode(&frames(&pair));
+            let (values, rejects) = decode(&frames(&pair), false);
             assert_eq!((values.len(), rejects.len()), (0, 2), "{pair:?}");
         }
-    }
-
-    #[test]
-    fn messages_move_in_order_and_not_beyond_the_bound() {
-        let mut batch = frames(&["1"]);
-        let mut more = frames(&["20", "300", "4"]);
-        batch.take_from(&mut more, 3);
-        assert_eq!((batch.len(), more.len()), (3, 1));
-        assert_eq!(batch.span(0..3), b"1\n20\n300");
-        assert_eq!((batch.byte_count(), more.byte_count()), (6, 1));
-        let mut next = Frames::default();
-        next.take_from(&mut more, 3);
-        assert_eq!((next.span(0..1), more.len()), (&b"4"[..], 0));
-        assert!(next.received().is_some() && more.received().is_none());
-        assert_eq!(decode(&batch).0, [1, 20, 300]);
-        assert_eq!(decode(&Frames::default()).0, [] as [i64; 0]);
     }
 }

@@ -18,7 +18,7 @@ const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// So many emptied buffers are kept for the next messages: memory that is used again is not cleared by the system
 /// each time.
-const SPARES_MAX: usize = 8;
+const SPARES_MAX: usize = 32;
 
 /// A larger one is not kept.
 const SPARE_BYTES_MAX: usize = 1024 * 1024;
@@ -171,6 +171,11 @@ impl Receiver {
             .fetch_sub(item.memory(), Ordering::AcqRel);
         self.gauge.tell_room();
         Some(item)
+    }
+
+    /// Returns the memory of what waits.
+    pub fn queued_bytes(&self) -> usize {
+        self.gauge.queued_bytes.load(Ordering::Acquire)
     }
 
     /// Gives a buffer back whose messages were taken.

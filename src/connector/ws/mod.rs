@@ -12,6 +12,7 @@ mod options;
 
 mod address;
 mod backoff;
+mod batch;
 mod executor;
 mod frames;
 mod inbox;

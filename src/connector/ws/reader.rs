@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use smol::{Timer, future};
 
 use super::address::Addresses;
+use super::batch::Batch;
 use super::connection::{Connection, Shared};
 use super::dial::Dialer;
 use super::executor;
@@ -33,6 +34,9 @@ const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
 /// Batches that are there already are committed together, as a commit costs as much as some of them.
 const GROUP_BATCHES_MAX: usize = 16;
 
+/// So many where more than those are waiting: what comes behind them is decoded meanwhile all the same.
+const LARGE_GROUP_BATCHES_MAX: usize = 2 * GROUP_BATCHES_MAX;
+
 /// Batches are decoded as one body, with its rows beside it in memory.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -41,7 +45,7 @@ pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 const CLOSE_WAIT: Duration = Duration::from_millis(1500);
 
 /// How long the end waits for a connection before it looks whether there is one left.
-const FINISH_SLICE: Duration = Duration::from_millis(10);
+const FINISH_SLICE: Duration = Duration::from_millis(1);
 
 /// An open ws source.
 pub(super) struct WsReader {
@@ -59,7 +63,7 @@ pub(super) struct WsReader {
     /// The faults of the query's rows that are told already.
     told: HashSet<String>,
     /// Messages of the next batch.
-    pub(super) batch: Frames,
+    pub(super) batch: Batch,
     /// Messages after those, as they were handed over.
     more: VecDeque<Frames>,
     /// Decoded and not yet committed, oldest first: an error of `emit` loses nothing if the reader is read again.
@@ -104,7 +108,7 @@ impl WsReader {
             played: Played::default(),
             query_failures: 0,
             told: HashSet::new(),
-            batch: Frames::default(),
+            batch: Batch::default(),
             more: VecDeque::new(),
             undelivered: VecDeque::new(),
         };
@@ -201,11 +205,10 @@ impl WsReader {
     fn collect(&mut self, end: Instant, context: &Context) -> bool {
         let options = &self.shared.options;
         loop {
-            take_all(
-                (&mut self.batch, &mut self.more),
-                options.batch_rows_max,
-                &self.inbox,
-            );
+            let inbox = &self.inbox;
+            let emptied = |frames| inbox.give_back(frames);
+            self.batch
+                .take_from(&mut self.more, options.batch_rows_max, emptied);
             if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
             {
                 self.add_full_batches(context);
@@ -229,26 +232,50 @@ impl WsReader {
     /// first message, so that they must not be much later.
     fn add_full_batches(&mut self, context: &Context) {
         let options = &self.shared.options;
-        let (rows_max, linger) = (options.batch_rows_max, options.batch_linger);
+        let rows_max = options.batch_rows_max;
         let Some(Received { instant: first, .. }) = self.batch.received() else {
             return;
         };
-        for batches in 2..=GROUP_BATCHES_MAX {
-            while self.more.iter().map(Frames::len).sum::<usize>() < rows_max {
-                match self.inbox.receive_until(first) {
-                    Some(Item::Frames(frames)) => self.more.push_back(frames),
-                    Some(Item::Report(event)) => context.report(event),
-                    None => return,
-                }
+        let mut next = self.more.pop_front();
+        let mut more = VecDeque::new();
+        let (mut count, mut memory) = (self.batch.len(), self.batch.memory());
+        while memory < BATCH_BYTES_MAX {
+            let batches_max = match self.inbox.queued_bytes() > memory {
+                true => LARGE_GROUP_BATCHES_MAX,
+                false => GROUP_BATCHES_MAX,
+            };
+            if count >= rows_max.saturating_mul(batches_max) {
+                break;
             }
-            let next = self.more.front().and_then(Frames::received);
-            let late = next.is_some_and(|next| next.instant > first + linger);
-            if late || self.batch.memory() >= BATCH_BYTES_MAX {
-                return;
+            let frames = match next.take() {
+                Some(frames) => frames,
+                None => match self.inbox.receive_until(first) {
+                    Some(Item::Frames(frames)) => frames,
+                    Some(Item::Report(event)) => {
+                        context.report(event);
+                        continue;
+                    }
+                    None => break,
+                },
+            };
+            let late = (frames.received())
+                .is_some_and(|received| received.instant > first + options.batch_linger);
+            if late {
+                next = Some(frames);
+                break;
             }
-            let count = rows_max.saturating_mul(batches);
-            take_all((&mut self.batch, &mut self.more), count, &self.inbox);
+            count += frames.len();
+            memory += frames.memory();
+            more.push_back(frames);
+            next = self.more.pop_front();
         }
+        let batches = count / rows_max;
+        let inbox = &self.inbox;
+        let emptied = |frames| inbox.give_back(frames);
+        (self.batch).take_from(&mut more, rows_max.saturating_mul(batches), emptied);
+        more.extend(next);
+        more.append(&mut self.more);
+        self.more = more;
     }
 
     /// Decodes the collected messages, to be delivered next.
@@ -257,7 +284,7 @@ impl WsReader {
             return Ok(());
         };
         let decoded = batch.decode(&self.decoder)?;
-        self.batch = batch.recycled(BATCH_BYTES_MAX);
+        self.give_back(batch);
         keep(&mut self.undelivered, decoded, time);
         Ok(())
     }
@@ -288,7 +315,7 @@ impl WsReader {
             };
             (delivered, decoded)
         });
-        self.batch = batch.recycled(BATCH_BYTES_MAX);
+        self.give_back(batch);
         match decoded {
             Ok(decoded) => keep(&mut self.undelivered, decoded, time),
             Err(error) => return delivered.and(Err(error)),
@@ -296,8 +323,15 @@ impl WsReader {
         delivered
     }
 
+    /// Leaves the memory of decoded messages to the next ones.
+    fn give_back(&self, batch: Batch) {
+        for piece in batch.into_pieces() {
+            self.inbox.give_back(piece);
+        }
+    }
+
     /// Returns the collected messages with the instant of the first.
-    fn take_batch(&mut self, context: &Context) -> Option<(Frames, DateTime<Utc>)> {
+    fn take_batch(&mut self, context: &Context) -> Option<(Batch, DateTime<Utc>)> {
         let Received { time, .. } = self.batch.received()?;
         let batch = std::mem::take(&mut self.batch);
         context.report(Event::Bytes(batch.byte_count() as u64));
@@ -318,23 +352,6 @@ impl WsReader {
             self.undelivered.pop_front();
         }
         Ok(())
-    }
-}
-
-/// Moves messages from the front of `more` to the end of `batch`, until there are `count_max`.
-fn take_all(
-    (batch, more): (&mut Frames, &mut VecDeque<Frames>),
-    count_max: usize,
-    inbox: &Receiver,
-) {
-    while let Some(front) = more.front_mut() {
-        batch.take_from(front, count_max);
-        if !front.is_empty() {
-            return;
-        }
-        if let Some(emptied) = more.pop_front() {
-            inbox.give_back(emptied);
-        }
     }
 }
 

@@ -76,7 +76,7 @@ impl WsReader {
                         time: at,
                         instant: Instant::now(),
                     };
-                    self.batch.push(&data.bytes()?, received, || None);
+                    self.batch.push(&data.bytes()?, received);
                 }
             }
             record::Event::Dial { .. } => self.dial(player, context)?,

@@ -202,6 +202,10 @@ impl<T: ArrowPrimitiveType> ColumnBuilder for Primitives<T> {
         self.valid.append_null();
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+    }
+
     fn len(&self) -> usize {
         self.values.len()
     }
@@ -310,6 +314,10 @@ impl ColumnBuilder for Texts {
     fn append_null(&mut self) {
         self.ends.push(self.ends.last().copied().unwrap_or(0));
         self.valid.append_null();
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.ends.reserve(rows);
     }
 
     fn len(&self) -> usize {

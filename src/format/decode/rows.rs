@@ -67,6 +67,13 @@ impl Rows {
         }
     }
 
+    /// Makes room for so many rows more.
+    pub fn reserve(&mut self, rows: usize) {
+        for builder in &mut self.builders {
+            builder.reserve(rows);
+        }
+    }
+
     /// Returns the name that is looked for besides the columns, if the cursor is none of them.
     pub fn extra_name(&self) -> Option<&str> {
         let cursor = self.cursor.as_ref()?;

@@ -165,6 +165,7 @@ fn grow(
 }
 
 /// Passes the value under the cursor, at node `number`, whose matcher is the first of `matchers`.
+#[inline]
 fn visit(
     tree: &[Node],
     number: usize,
@@ -192,6 +193,8 @@ fn visit(
     Ok(())
 }
 
+/// As [`visit`], where paths lead on from the node. Not inlined into that, so that it is short for most nodes.
+#[inline(never)]
 fn descend(
     tree: &[Node],
     number: usize,
