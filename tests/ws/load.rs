@@ -250,7 +250,7 @@ fn full_batches_that_are_there_are_committed_together_and_keep_their_size() {
     assert!(run.batches.iter().all(|batch| batch.len() == 100));
     assert!(deliveries.iter().any(|rows| *rows > 100), "{deliveries:?}");
     assert!(
-        deliveries.iter().all(|rows| *rows <= 16 * 100),
+        deliveries.iter().all(|rows| *rows <= 32 * 100),
         "{deliveries:?}"
     );
 }

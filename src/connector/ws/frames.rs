@@ -292,10 +292,11 @@ pub(super) mod testing {
             nullable: true,
         };
         let decoder = Decoder::new(vec![column], Filter::identity(), None);
-        let decoded = decode(&decoder).unwrap();
+        let decoded = decode(&decoder).expect("whatever the messages are, they are decoded");
         let values = decoded.rows.column(0).as_any().downcast_ref::<Int64Array>();
         let payloads = decoded.rejects.into_iter().map(|reject| reject.payload);
-        (values.unwrap().values().to_vec(), payloads.collect())
+        let values = values.expect("the column is declared to be of whole numbers");
+        (values.values().to_vec(), payloads.collect())
     }
 }
 

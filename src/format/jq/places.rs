@@ -175,14 +175,24 @@ fn visit(
 ) -> Result<(), Halt> {
     let node = &tree[number];
     let start = cursor.at;
-    let mut escaped = false;
     if !(node.keys.is_empty() && node.indices.is_empty()) {
-        descend(tree, number, matchers, cursor, found)?;
-    } else if cursor.peek() == Some(b'"') {
-        escaped = cursor.string()?.escaped;
-    } else {
-        cursor.value()?;
+        note_misfits(node, cursor.peek(), found);
     }
+    let escaped = match cursor.peek() {
+        Some(b'"') => cursor.string()?.escaped,
+        Some(b'{') if !node.keys.is_empty() => {
+            members(tree, number, matchers, cursor, found)?;
+            false
+        }
+        Some(b'[') if !node.indices.is_empty() => {
+            items(tree, number, matchers, cursor, found)?;
+            false
+        }
+        _ => {
+            cursor.value()?;
+            false
+        }
+    };
     for path in &node.here {
         found[*path] = Found::Value {
             start,
@@ -193,22 +203,11 @@ fn visit(
     Ok(())
 }
 
-/// As [`visit`], where paths lead on from the node. Not inlined into that, so that it is short for most nodes.
-#[inline(never)]
-fn descend(
-    tree: &[Node],
-    number: usize,
-    matchers: &mut [Matcher],
-    cursor: &mut Cursor<'_>,
-    found: &mut [Found],
-) -> Result<(), Halt> {
-    let node = &tree[number];
-    let Some((matcher, below)) = matchers.split_first_mut() else {
-        unreachable!("every node has a matcher");
-    };
-    let first = cursor.peek();
-    // Any key or index of `null` is `null`, and so is an index of an object. A step that does not fit is
-    // noted. Of a key given twice the last value counts: what the first one led to is forgotten here.
+/// Notes what paths that lead on from a node come to, unless a member or item is found: by the first byte of the value.
+///
+/// Any key or index of `null` is `null`, and so is an index of an object. A step that does not fit is noted. Of a key
+/// given twice the last value counts: what the first one led to is forgotten here.
+fn note_misfits(node: &Node, first: Option<u8>, found: &mut [Found]) {
     let by_key = match first {
         Some(b'{' | b'n') => Found::Null,
         _ => Found::Misfit(node.depth),
@@ -223,37 +222,52 @@ fn descend(
     for path in &node.through_indices {
         found[*path] = by_index;
     }
-    match first {
-        Some(b'{') if !node.keys.is_empty() => {
-            matcher.each(cursor, |cursor, target, _| match target {
-                Target::Exact(name) => {
-                    let child = node.keys[name];
-                    visit(tree, child, &mut below[child - number - 1..], cursor, found)
-                }
-                _ => Ok(cursor.value().map(drop)?),
-            })
-        }
-        Some(b'[') if !node.indices.is_empty() => {
-            let mut index = 0;
-            let mut more = cursor.open(b']')?;
-            while more {
-                match node.indices.iter().find(|(wanted, _)| *wanted == index) {
-                    Some((_, child)) => {
-                        visit(
-                            tree,
-                            *child,
-                            &mut below[child - number - 1..],
-                            cursor,
-                            found,
-                        )?;
-                    }
-                    None => cursor.value().map(drop)?,
-                }
-                index += 1;
-                more = cursor.next_member(b']')?;
-            }
-            Ok(())
+}
+
+/// Passes the object under the cursor, at node `number`. Not inlined into [`visit`], which is short for most nodes.
+#[inline(never)]
+fn members(
+    tree: &[Node],
+    number: usize,
+    matchers: &mut [Matcher],
+    cursor: &mut Cursor<'_>,
+    found: &mut [Found],
+) -> Result<(), Halt> {
+    let node = &tree[number];
+    let Some((matcher, below)) = matchers.split_first_mut() else {
+        unreachable!("every node has a matcher");
+    };
+    matcher.each(cursor, |cursor, target, _| match target {
+        Target::Exact(name) => {
+            let child = node.keys[name];
+            visit(tree, child, &mut below[child - number - 1..], cursor, found)
         }
         _ => Ok(cursor.value().map(drop)?),
+    })
+}
+
+/// Passes the array under the cursor, at node `number`.
+#[inline(never)]
+fn items(
+    tree: &[Node],
+    number: usize,
+    matchers: &mut [Matcher],
+    cursor: &mut Cursor<'_>,
+    found: &mut [Found],
+) -> Result<(), Halt> {
+    let node = &tree[number];
+    let mut index = 0;
+    let mut more = cursor.open(b']')?;
+    while more {
+        match node.indices.iter().find(|(wanted, _)| *wanted == index) {
+            Some((_, child)) => {
+                let below = &mut matchers[*child - number..];
+                visit(tree, *child, below, cursor, found)?;
+            }
+            None => cursor.value().map(drop)?,
+        }
+        index += 1;
+        more = cursor.next_member(b']')?;
     }
+    Ok(())
 }
