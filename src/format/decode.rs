@@ -94,22 +94,22 @@ impl Decoder {
     /// # Errors
     /// The body is not JSON, with the place; no row of it counts then. Or the filter runs away.
     pub fn decode(&self, body: &[u8]) -> anyhow::Result<Decoded> {
-        self.decode_all([body], 0)
+        self.decode_texts([text_of(body)?], 0)
     }
 
     /// As [`Decoder::decode`], for bodies that are one after the other; room is made for `rows` rows.
     ///
     /// # Errors
     /// As for [`Decoder::decode`]; no row of any body counts then.
-    pub fn decode_all<'b>(
+    pub fn decode_texts<'b>(
         &self,
-        bodies: impl IntoIterator<Item = &'b [u8]>,
+        bodies: impl IntoIterator<Item = &'b str>,
         rows: usize,
     ) -> anyhow::Result<Decoded> {
         let mut run = self.run(None);
         run.rows.reserve(rows);
         for body in bodies {
-            each_document(text_of(body)?, |cursor| run.document(cursor))?;
+            each_document(without_mark(body), |cursor| run.document(cursor))?;
         }
         run.rows.finish(&self.schema)
     }
@@ -283,12 +283,19 @@ fn shortened(text: &str, characters_max: usize) -> std::borrow::Cow<'_, str> {
 /// Returns the body as text, a byte order mark cut off.
 fn text_of(body: &[u8]) -> anyhow::Result<&str> {
     match std::str::from_utf8(body) {
-        Ok(text) => Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text)),
-        Err(error) => bail!(
-            "not valid JSON at byte {}: the body is not UTF-8",
-            error.valid_up_to()
-        ),
+        Ok(text) => Ok(without_mark(text)),
+        Err(error) => Err(not_text(error.valid_up_to())),
     }
+}
+
+/// The fault of a body whose bytes are text up to a place only.
+pub fn not_text(valid_up_to: usize) -> anyhow::Error {
+    anyhow!("not valid JSON at byte {valid_up_to}: the body is not UTF-8")
+}
+
+/// Returns the text without a byte order mark at its start.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{FEFF}').unwrap_or(text)
 }
 
 /// Calls `visit` at the start of each document, which it has to pass.

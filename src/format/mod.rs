@@ -26,7 +26,7 @@ pub use self::avro::{AvroEncoder, AvroReader, AvroRows, avro_schema};
 pub use self::cell::{Cells, Content, Style, content_of, write_base64};
 pub use self::column::native;
 pub use self::csv::CsvEncoder;
-pub use self::decode::{Decoder, Page};
+pub use self::decode::{Decoder, Page, not_text};
 pub use self::instant::TimestampUnit;
 pub use self::jq::{Filter, JqError, Way};
 pub use self::json::{JsonEncoder, JsonRows};

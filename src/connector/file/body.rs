@@ -11,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use super::disk::DiskFile;
 use crate::batch::array::new_null_array;
 use crate::batch::datatypes::{Field, Schema as ArrowSchema};
 use crate::batch::{RecordBatch, Schema};
@@ -77,12 +78,12 @@ fn check_parquet(field: &Field) -> anyhow::Result<()> {
 pub(super) enum Body {
     Lines {
         encoder: LineEncoder,
-        file: File,
+        file: DiskFile,
         /// Whole lines that are not yet in `file`.
         buffer: Vec<u8>,
         bytes: u64,
     },
-    Parquet(Box<ArrowWriter<File>>),
+    Parquet(Box<ArrowWriter<DiskFile>>),
 }
 
 impl Body {
@@ -91,6 +92,7 @@ impl Body {
     /// # Errors
     /// As [`FileFormat::check`], or the file refused the first bytes.
     pub(super) fn new(format: FileFormat, schema: &Schema, file: File) -> anyhow::Result<Self> {
+        let file = DiskFile::new(file);
         let format = match format {
             FileFormat::Parquet => {
                 return Ok(Self::Parquet(Box::new(parquet_writer(file, schema)?)));
@@ -153,8 +155,7 @@ impl Body {
                 file
             }
         };
-        file.sync_all()?;
-        Ok(file.metadata()?.len())
+        Ok(file.finish()?)
     }
 }
 

@@ -12,6 +12,7 @@
 //! with a warning.
 
 mod body;
+mod disk;
 mod name;
 mod writer;
 

@@ -23,7 +23,7 @@ impl Batch {
             self.pieces.push(Frames::default());
         }
         if let Some(last) = self.pieces.last_mut() {
-            last.push(message, now, || None);
+            last.push_bytes(message, now, || None);
         }
     }
 
@@ -89,7 +89,7 @@ impl Batch {
         let start = Instant::now();
         if self.pieces.iter().all(Frames::is_joinable)
             && let Ok(decoded) =
-                decoder.decode_all(self.pieces.iter().map(Frames::body), self.len())
+                decoder.decode_texts(self.pieces.iter().map(Frames::body), self.len())
         {
             return Ok(decoded);
         }
@@ -117,8 +117,7 @@ mod tests {
 
     fn texts(batch: &Batch) -> Vec<String> {
         let bodies = batch.pieces.iter().map(Frames::body);
-        let texts = bodies.map(|body| String::from_utf8(body.to_vec()).unwrap());
-        texts.collect()
+        bodies.map(str::to_owned).collect()
     }
 
     #[test]

@@ -368,8 +368,14 @@ impl<'s> Session<'s> {
         let spare = || self.shared.inbox.spare();
         match message {
             Message::Text(text) if self.is_answer_to_ping(text) => {}
-            Message::Text(text) => self.frames.push(self.taped(text.as_bytes()), now, spare),
-            Message::Binary(bytes) => self.frames.push(self.taped(bytes), now, spare),
+            Message::Text(text) => {
+                self.tape(text.as_bytes());
+                self.frames.push(text, now, spare);
+            }
+            Message::Binary(bytes) => {
+                self.tape(bytes);
+                self.frames.push_bytes(bytes, now, spare);
+            }
             // A ping was answered by the library; raw frames are never given to readers.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(frame) => {
@@ -395,12 +401,11 @@ impl<'s> Session<'s> {
         None
     }
 
-    /// Returns the message, after it was recorded if the run is.
-    fn taped<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+    /// Records the message if the run is recorded.
+    fn tape(&self, message: &[u8]) {
         if let Some(taping) = &self.shared.tape {
             taping.frame(&self.address.label, message);
         }
-        message
     }
 
     /// Several exchanges answer the text `ping` with the text `pong`, which is no JSON and no row.

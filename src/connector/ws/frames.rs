@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use crate::batch::{RecordBatch, Reject};
-use crate::format::Decoder;
+use crate::format::{Decoder, not_text};
 
 /// Of a message that is no JSON, this many characters are kept.
 const PAYLOAD_MAX: usize = 4096;
@@ -32,12 +32,16 @@ pub(super) struct Received {
 /// Messages in the order received.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    /// The messages, a newline after each.
-    body: Vec<u8>,
+    /// The messages, a newline after each; U+FFFD where bytes are no text.
+    body: String,
     /// Where in `body` each message ends; its newline is there.
     ends: Vec<usize>,
     /// So many messages at the front were handed on.
     taken: usize,
+    /// Messages that are not UTF-8, by their number, with the bytes that are.
+    not_text: Vec<(usize, usize)>,
+    /// Not all messages can be read as one body.
+    apart: bool,
     /// Of the first message.
     received: Option<Received>,
     /// The bytes and messages to make room for with the first one.
@@ -48,7 +52,7 @@ impl Frames {
     /// Adds a message; `spare` may give what the first one of many is written to.
     pub fn push(
         &mut self,
-        message: &[u8],
+        message: &str,
         now: impl FnOnce() -> Received,
         spare: impl FnOnce() -> Option<Self>,
     ) {
@@ -64,9 +68,28 @@ impl Frames {
         if self.received.is_none() {
             self.received = Some(now());
         }
-        self.body.extend_from_slice(message);
+        self.body.push_str(message);
         self.ends.push(self.body.len());
-        self.body.push(b'\n');
+        self.body.push('\n');
+        self.apart |= !stands_alone(message);
+    }
+
+    /// As [`Frames::push`], for a message that may be no text.
+    pub fn push_bytes(
+        &mut self,
+        message: &[u8],
+        now: impl FnOnce() -> Received,
+        spare: impl FnOnce() -> Option<Self>,
+    ) {
+        match std::str::from_utf8(message) {
+            Ok(text) => self.push(text, now, spare),
+            Err(error) => {
+                self.push(&String::from_utf8_lossy(message), now, spare);
+                self.not_text
+                    .push((self.ends.len() - 1, error.valid_up_to()));
+                self.apart = true;
+            }
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -133,8 +156,14 @@ impl Frames {
         let moved = other.span(0..count);
         let first = other.start(0);
         let offset = self.body.len();
-        self.body.extend_from_slice(moved);
-        self.body.push(b'\n');
+        self.body.push_str(moved);
+        self.body.push('\n');
+        let numbers = other.taken..other.taken + count;
+        let not_text = other.not_text.iter();
+        let moved = not_text.filter(|(number, _)| numbers.contains(number));
+        let shifted = moved.map(|(number, valid)| (number - other.taken + self.ends.len(), *valid));
+        self.not_text.extend(shifted);
+        self.apart |= other.apart;
         let ends = &other.ends[other.taken..other.taken + count];
         self.ends
             .extend(ends.iter().map(|end| end - first + offset));
@@ -148,6 +177,8 @@ impl Frames {
         self.body.clear();
         self.ends.clear();
         self.taken = 0;
+        self.not_text.clear();
+        self.apart = false;
         self.received = None;
     }
 
@@ -159,33 +190,32 @@ impl Frames {
     }
 
     /// Returns the messages of a range, newlines between them.
-    fn span(&self, range: Range<usize>) -> &[u8] {
+    fn span(&self, range: Range<usize>) -> &str {
         if range.is_empty() {
-            return &[];
+            return "";
         }
         &self.body[self.start(range.start)..self.ends[self.taken + range.end - 1]]
     }
 
-    /// Says whether the messages of a range mean the same when they are read as one body: only then can
-    /// no document begin in one message and end in the next.
-    ///
-    /// In JSON, what stands between two tokens of one document is after `{`, `[`, `,` or `:`, or before
-    /// `}`, `]`, `,` or `:`; and no token can have the newline in it.
+    /// Says whether the messages of a range mean the same when they are read as one body.
     fn are_joinable(&self, range: Range<usize>) -> bool {
-        range.into_iter().all(|index| {
-            let message = self.span(index..index + 1).trim_ascii();
-            match (message.first(), message.last()) {
-                (Some(first), Some(last)) => {
-                    !matches!(first, b'}' | b']' | b',' | b':')
-                        && !matches!(last, b'{' | b'[' | b',' | b':')
-                }
-                _ => true,
-            }
-        })
+        !self.apart
+            || range.into_iter().all(|index| {
+                self.valid_length(index).is_none() && stands_alone(self.span(index..index + 1))
+            })
+    }
+
+    /// Of a message that is no text, returns how many bytes at its start are.
+    fn valid_length(&self, index: usize) -> Option<usize> {
+        let number = self.taken + index;
+        let mut not_text = self.not_text.iter();
+        not_text
+            .find(|(other, _)| *other == number)
+            .map(|(_, valid)| *valid)
     }
 
     /// Returns all messages, newlines between them.
-    pub fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &str {
         self.span(0..self.len())
     }
 
@@ -220,7 +250,11 @@ impl Frames {
             }
             let body = self.span(range.clone());
             let start = Instant::now();
-            match decoder.decode(body) {
+            let decoded = match self.valid_length(range.start) {
+                Some(valid_up_to) if single => Err(not_text(valid_up_to)),
+                _ => decoder.decode_texts([body], 0),
+            };
+            match decoded {
                 Ok(decoded) => {
                     batches.push(decoded.rows);
                     rejects.extend(decoded.rejects);
@@ -237,6 +271,21 @@ impl Frames {
     }
 }
 
+/// Says whether no document can begin in the message and end in another one.
+///
+/// In JSON, what stands between two tokens of one document is after `{`, `[`, `,` or `:`, or before `}`, `]`, `,` or
+/// `:`; and no token can have the newline in it.
+fn stands_alone(message: &str) -> bool {
+    let message = message.trim_ascii().as_bytes();
+    match (message.first(), message.last()) {
+        (Some(first), Some(last)) => {
+            !matches!(first, b'}' | b']' | b',' | b':')
+                && !matches!(last, b'{' | b'[' | b',' | b':')
+        }
+        _ => true,
+    }
+}
+
 /// The first message is to be popped first.
 fn push_singles(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
     ranges.extend(range.rev().map(|index| index..index + 1));
@@ -249,12 +298,10 @@ fn push_halves(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
     ranges.push(range.start..middle);
 }
 
-fn shown(body: &[u8]) -> String {
-    // A character has four bytes at most.
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * PAYLOAD_MAX)]);
-    match text.char_indices().nth(PAYLOAD_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.into_owned(),
+fn shown(body: &str) -> String {
+    match body.char_indices().nth(PAYLOAD_MAX) {
+        Some((at, _)) => format!("{}…", &body[..at]),
+        None => body.to_owned(),
     }
 }
 
@@ -276,7 +323,7 @@ pub(super) mod testing {
     pub fn frames(messages: &[&str]) -> Frames {
         let mut frames = Frames::default();
         for message in messages {
-            frames.push(message.as_bytes(), now, || None);
+            frames.push(message, now, || None);
         }
         frames
     }
@@ -302,7 +349,7 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{decoded, frames};
+    use super::testing::{decoded, frames, now};
     use super::*;
     use crate::batch::{Decoded, compute};
 
@@ -331,6 +378,25 @@ mod tests {
             assert_eq!(values, expected);
             assert_eq!(rejects, ["pong", "{\"a\":", "1}"]);
         }
+    }
+
+    #[test]
+    fn a_message_that_is_no_text_is_alone_at_fault() {
+        let mut more = frames(&["1", "2"]);
+        more.push_bytes(b"\"a\xFF\"", now, || None);
+        more.push_bytes(b"3", now, || None);
+        let mut messages = frames(&["0"]);
+        messages.take_from(&mut more, 2);
+        messages.take_from(&mut more, 5);
+        for one_by_one in [false, true] {
+            let (values, rejects) = decode(&messages, one_by_one);
+            assert_eq!(values, [0, 1, 2, 3]);
+            assert_eq!(rejects, ["\"a\u{FFFD}\""]);
+        }
+        assert!(!messages.is_joinable());
+        messages.clear();
+        messages.push("4", now, || None);
+        assert!(messages.is_joinable());
     }
 
     #[test]
