@@ -93,9 +93,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 /// Writes a line to stderr. Where nobody reads that any more, there is nobody to tell.
 pub fn say(text: impl Display) {
     let line = format!("{text}\n");
@@ -118,3 +115,6 @@ fn print(text: &str) -> anyhow::Result<()> {
         written => Ok(written?),
     }
 }
+
+#[cfg(test)]
+mod tests;

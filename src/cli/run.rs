@@ -147,7 +147,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
     let session = opened.database.session()?;
-    let recorded = match opened.is_new() {
+    let recorded = match opened.is_new {
         true => Vec::new(),
         false => Ledger::new(&session).entities()?,
     };
@@ -156,7 +156,6 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         super::print(&steps.render())?;
         return Ok(Outcome::Done);
     }
-    let is_new = opened.is_new();
     if let Some(new) = opened.new.take() {
         new.keep();
     }
@@ -165,6 +164,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let pipeline = beside(read, || state::apply(&session, &plan, &steps))?;
     drop(session);
     let vault = opened.vault(&environment);
+    let is_new = opened.is_new;
     let Opened { dir, database, .. } = opened;
     // Before the nodes prepare their statements, whose plans are made for so many threads.
     if plan.has_large_statements() {
@@ -333,6 +333,8 @@ struct Opened {
     /// In a directory without a state before; nothing stays of it unless it is kept.
     new: Option<NewState>,
     dir: Option<StateDir>,
+    /// Nothing has been kept in it before.
+    is_new: bool,
 }
 
 impl Opened {
@@ -352,12 +354,13 @@ impl Opened {
         let path = dir.as_ref().map(StateDir::database);
         let then = |binder| then(binder, is_new);
         let (database, answer) = open(path.as_deref(), arguments.memory_limit, then)?;
-        Ok((Self { database, new, dir }, answer))
-    }
-
-    /// Says whether nothing has been kept in it.
-    fn is_new(&self) -> bool {
-        self.dir.is_none() || self.new.is_some()
+        let opened = Self {
+            database,
+            new,
+            dir,
+            is_new,
+        };
+        Ok((opened, answer))
     }
 
     fn vault(&self, environment: &Environment) -> Vault {

@@ -35,6 +35,10 @@ const PARAMETER: (&str, &str) = (
     "a query takes no parameters: write the value",
 );
 
+/// What to do about a tree that DuckDB does not go down.
+const TOO_DEEP: &str =
+    "give a part of it a view of its own, or parentheses to a long chain: `(a + b) + (c + d)`";
+
 impl SqlFault {
     /// Returns the fault of a query that has a parameter.
     pub fn of_parameter() -> Self {
@@ -144,6 +148,11 @@ fn reword(object: &Value, message: &str) -> (String, Option<String>) {
         }
         Some("COLUMN_NOT_FOUND") => return (format!("column `{name}` does not exist"), None),
         _ => {}
+    }
+    if let Some((_, rest)) = message.split_once("xpression depth limit of ") {
+        let levels = rest.split(' ').next().unwrap_or_default();
+        let message = format!("an expression of more than {levels} levels");
+        return (message, Some(TOO_DEEP.to_owned()));
     }
     let casts = || Some("convert an argument: `CAST(x AS TYPE)` or `x::TYPE`".to_owned());
     if let Some(call) = quoted("No function matches the given name and argument types ") {
