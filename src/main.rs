@@ -1,7 +1,5 @@
 //! Parses the arguments, calls the subcommand, prints an error once, ends with the exit code.
 
-use std::io::Write as _;
-
 use clap::Parser as _;
 use omlsp::cli::{Arguments, Outcome};
 
@@ -13,9 +11,8 @@ fn main() {
         omlsp::cli::say(format_args!("error: {error:#}"));
         Outcome::Failed
     });
-    // What could not be written was told where it was written.
-    let _flushed = std::io::stdout().flush();
-    // Everything is closed by now. To take DuckDB's tables of functions apart and to give memory back piece by piece
-    // takes longer than many a command: the system does it at once.
+    // Everything is closed and flushed by now, or waits for a reader of stdout that has stalled and is not waited for.
+    // To take DuckDB's tables of functions apart and to give memory back piece by piece takes longer than many a
+    // command: the system does it at once.
     signal_hook::low_level::exit(outcome.code());
 }

@@ -1,10 +1,12 @@
 //! The life of a run: signals, `--for`, exit codes, what is printed where.
 
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::setting::{Setting, column, ids};
+use crate::support::binary::binary;
 use crate::support::http::Reply;
 
 const POLLED: &str =
@@ -122,6 +124,48 @@ fn a_drain_that_takes_too_long_is_cut_and_goes_on_at_the_next_run() {
         .map(|request| request.body_json()["n"].clone())
         .collect();
     assert_eq!(later, [0, 1, 2].map(Value::from));
+}
+
+#[test]
+fn a_reader_that_has_stalled_does_not_keep_the_process() {
+    let setting = Setting::new(
+        "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 100000);
+        CREATE SINK p FROM made WITH (connector = 'stdout');",
+    );
+    let args = [
+        "run",
+        "pipeline.sql",
+        "--ephemeral",
+        "--for",
+        "500ms",
+        "--drain-timeout",
+        "100ms",
+    ];
+    let mut child = Command::new(binary())
+        .args(args)
+        .current_dir(setting.project.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let ended = wait_for_end(&mut child, Duration::from_secs(60));
+    if !ended {
+        child.kill().expect("it still runs");
+        child.wait().expect("it was killed");
+    }
+    assert!(ended, "it waits for a reader that does not read");
+}
+
+/// Waits for the end of a process whose output nobody reads; false if it does not end in time.
+fn wait_for_end(child: &mut Child, wait_max: Duration) -> bool {
+    let end = Instant::now() + wait_max;
+    while Instant::now() < end {
+        if child.try_wait().expect("it is our child").is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
 }
 
 #[test]

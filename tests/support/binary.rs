@@ -454,7 +454,7 @@ impl std::fmt::Display for Output {
 
 /// Returns the binary that cargo built for this test or bench, or the one that `OMLSP_BINARY` names, to measure
 /// another build. An example has none, and runs none.
-fn binary() -> OsString {
+pub fn binary() -> OsString {
     if let Some(path) = std::env::var_os("OMLSP_BINARY") {
         return path;
     }

@@ -29,6 +29,16 @@ pub(super) struct Received {
     pub instant: Instant,
 }
 
+/// A message that is not UTF-8.
+#[derive(Clone, Copy, Debug)]
+struct NotText {
+    number: usize,
+    /// So many bytes at its start are text.
+    valid_up_to: usize,
+    /// Its bytes as received.
+    bytes: usize,
+}
+
 /// Messages in the order received.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -38,8 +48,8 @@ pub(super) struct Frames {
     ends: Vec<usize>,
     /// So many messages at the front were handed on.
     taken: usize,
-    /// Messages that are not UTF-8, by their number, with the bytes that are.
-    not_text: Vec<(usize, usize)>,
+    /// Messages that are not UTF-8, by their number.
+    not_text: Vec<NotText>,
     /// Not all messages can be read as one body.
     apart: bool,
     /// Of the first message.
@@ -85,8 +95,11 @@ impl Frames {
             Ok(text) => self.push(text, now, spare),
             Err(error) => {
                 self.push(&String::from_utf8_lossy(message), now, spare);
-                self.not_text
-                    .push((self.ends.len() - 1, error.valid_up_to()));
+                self.not_text.push(NotText {
+                    number: self.ends.len() - 1,
+                    valid_up_to: error.valid_up_to(),
+                    bytes: message.len(),
+                });
                 self.apart = true;
             }
         }
@@ -100,11 +113,20 @@ impl Frames {
         self.len() == 0
     }
 
-    /// Returns how many bytes the messages have, without the newlines.
+    /// Returns how many bytes the messages had when they were received.
     pub fn byte_count(&self) -> usize {
-        self.span(0..self.len())
-            .len()
-            .saturating_sub(self.len().saturating_sub(1))
+        let newlines = self.len().saturating_sub(1);
+        let left = self
+            .not_text
+            .iter()
+            .filter(|not_text| not_text.number >= self.taken);
+        let replaced = left.map(|not_text| {
+            let index = not_text.number - self.taken;
+            let kept = self.span(index..index + 1).len();
+            kept.saturating_sub(not_text.bytes)
+        });
+        let replaced: usize = replaced.sum();
+        self.body().len().saturating_sub(newlines + replaced)
     }
 
     /// Returns the memory they take.
@@ -159,10 +181,14 @@ impl Frames {
         self.body.push_str(moved);
         self.body.push('\n');
         let numbers = other.taken..other.taken + count;
-        let not_text = other.not_text.iter();
-        let moved = not_text.filter(|(number, _)| numbers.contains(number));
-        let shifted = moved.map(|(number, valid)| (number - other.taken + self.ends.len(), *valid));
-        self.not_text.extend(shifted);
+        for not_text in &other.not_text {
+            if numbers.contains(&not_text.number) {
+                self.not_text.push(NotText {
+                    number: not_text.number - other.taken + self.ends.len(),
+                    ..*not_text
+                });
+            }
+        }
         self.apart |= other.apart;
         let ends = &other.ends[other.taken..other.taken + count];
         self.ends
@@ -208,10 +234,8 @@ impl Frames {
     /// Of a message that is no text, returns how many bytes at its start are.
     fn valid_length(&self, index: usize) -> Option<usize> {
         let number = self.taken + index;
-        let mut not_text = self.not_text.iter();
-        not_text
-            .find(|(other, _)| *other == number)
-            .map(|(_, valid)| *valid)
+        let found = (self.not_text).binary_search_by_key(&number, |not_text| not_text.number);
+        found.ok().map(|at| self.not_text[at].valid_up_to)
     }
 
     /// Returns all messages, newlines between them.
@@ -390,7 +414,7 @@ mod tests {
         messages.take_from(&mut more, 5);
         for one_by_one in [false, true] {
             let (values, rejects) = decode(&messages, one_by_one);
-            assert_eq!(values, [0, 1, 2, 3]);
+            assert_eq!((values, messages.byte_count()), (vec![0, 1, 2, 3], 8));
             assert_eq!(rejects, ["\"a\u{FFFD}\""]);
         }
         assert!(!messages.is_joinable());
