@@ -132,6 +132,26 @@ mod tests {
     }
 
     #[test]
+    fn plain_bytes_are_counted_as_one_by_one() {
+        let mut random = fastrand::Rng::with_seed(13);
+        for _ in 0..100_000 {
+            let mut bytes = [0; 120];
+            // Some texts are plain for long, some for a few bytes.
+            let rare = random.u32(2..200);
+            for byte in &mut bytes {
+                *byte = match random.u32(..rare) {
+                    0 => random.u8(..),
+                    _ => random.u8(b'a'..=b'z'),
+                };
+            }
+            let bytes = &bytes[..random.usize(..=bytes.len())];
+            let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+            let count = bytes.iter().position(special).unwrap_or(bytes.len());
+            assert_eq!(plain_length(bytes), count, "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn a_word_is_found_where_it_stands_whole() {
         for word in [
             "\"e\"",

@@ -81,7 +81,6 @@ pub(super) enum Body {
         file: DiskFile,
         /// Whole lines that are not yet in `file`.
         buffer: Vec<u8>,
-        bytes: u64,
     },
     Parquet(Box<ArrowWriter<DiskFile>>),
 }
@@ -106,7 +105,6 @@ impl Body {
             encoder,
             file,
             buffer,
-            bytes: 0,
         })
     }
 
@@ -121,10 +119,8 @@ impl Body {
                 encoder,
                 file,
                 buffer,
-                bytes,
             } => encoder.encode(rows, buffer, &mut |buffer| {
                 if buffer.len() >= PIECE_BYTES {
-                    *bytes += buffer.len() as u64;
                     file.write_all(buffer)?;
                     buffer.clear();
                 }
@@ -136,7 +132,7 @@ impl Body {
     /// Returns the size of the file as if it ended here; for Parquet an estimate.
     pub(super) fn size(&self) -> u64 {
         match self {
-            Self::Lines { bytes, buffer, .. } => *bytes + buffer.len() as u64,
+            Self::Lines { file, buffer, .. } => file.bytes() + buffer.len() as u64,
             Self::Parquet(writer) => (writer.bytes_written() + writer.in_progress_size()) as u64,
         }
     }

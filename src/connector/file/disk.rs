@@ -24,6 +24,11 @@ impl DiskFile {
         }
     }
 
+    /// Returns how many bytes were written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Waits until everything is on the disk; returns the size.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::frames::{DECODE_SLOW, Frames, Received};
 use crate::batch::{Decoded, compute};
 use crate::format::Decoder;
 
-/// Pieces smaller than this are put together: each is decoded by itself.
+/// Pieces that are smaller than this together are put together: each is a body of its own for the decoder.
 const PIECE_BYTES_MIN: usize = 32 * 1024;
 
 /// Messages in the order received.
@@ -61,7 +61,7 @@ impl Batch {
             let grows = |last: &&mut Frames| last.memory() + front.memory() < PIECE_BYTES_MIN;
             let whole = count == front.len();
             match self.pieces.last_mut().filter(grows) {
-                Some(last) => last.take_from(&mut front, last.len() + count),
+                Some(last) => last.take_from(&mut front, count),
                 None if whole => {
                     self.pieces.push(front);
                     continue;

@@ -162,15 +162,9 @@ impl Frames {
         self
     }
 
-    /// Moves messages from the front of `other` to the end, until there are `count_max`.
-    pub fn take_from(&mut self, other: &mut Self, count_max: usize) {
-        let fits = other.len() <= count_max && other.taken == 0;
-        if self.is_empty() && fits && self.body.capacity() < other.body.len() {
-            std::mem::swap(self, other);
-            other.clear();
-            return;
-        }
-        let count = other.len().min(count_max.saturating_sub(self.len()));
+    /// Moves `count` messages, or all if there are fewer, from the front of `other` to the end.
+    pub fn take_from(&mut self, other: &mut Self, count: usize) {
+        let count = other.len().min(count);
         if count == 0 {
             return;
         }

@@ -37,7 +37,7 @@ const GROUP_BATCHES_MAX: usize = 16;
 /// So many where more than those are waiting: what comes behind them is decoded meanwhile all the same.
 const LARGE_GROUP_BATCHES_MAX: usize = 2 * GROUP_BATCHES_MAX;
 
-/// Batches are decoded as one body, with its rows beside it in memory.
+/// The messages of batches that are decoded together are in memory, with their rows beside them.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the end of a source waits for the close frames to be sent and answered: a little more than what
@@ -205,8 +205,7 @@ impl WsReader {
     fn collect(&mut self, end: Instant, context: &Context) -> bool {
         let options = &self.shared.options;
         loop {
-            let inbox = &self.inbox;
-            let emptied = |frames| inbox.give_back(frames);
+            let emptied = |frames| self.inbox.give_back(frames);
             self.batch
                 .take_from(&mut self.more, options.batch_rows_max, emptied);
             if self.batch.len() >= options.batch_rows_max || self.batch.memory() >= BATCH_BYTES_MAX
@@ -270,8 +269,7 @@ impl WsReader {
             next = self.more.pop_front();
         }
         let batches = count / rows_max;
-        let inbox = &self.inbox;
-        let emptied = |frames| inbox.give_back(frames);
+        let emptied = |frames| self.inbox.give_back(frames);
         (self.batch).take_from(&mut more, rows_max.saturating_mul(batches), emptied);
         more.extend(next);
         more.append(&mut self.more);
