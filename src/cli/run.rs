@@ -15,7 +15,7 @@ use super::state_dir::{self, NewState, StateDir};
 use super::{Outcome, load, replay, restart};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
-use crate::engine::{Database, Ledger};
+use crate::engine::{Database, Ledger, asks_for_time};
 use crate::options::{Environment, parse_duration, parse_size};
 use crate::plan::{Binder, Checked, Plan, check_with};
 use crate::record::Recorder;
@@ -159,9 +159,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(new) = opened.new.take() {
         new.keep();
     }
-    let looking = opened.database.session()?;
-    let read = move || Pipeline::new(sources, catalog, &looking);
-    let pipeline = beside(read, || state::apply(&session, &plan, &steps))?;
+    state::apply(&session, &plan, &steps)?;
     drop(session);
     let vault = opened.vault(&environment);
     let is_new = opened.is_new;
@@ -176,13 +174,14 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         is_new,
         drain_timeout: arguments.drain_timeout,
     };
+    let pipeline = Pipeline::new(sources, catalog, &plan);
     let runtime = Arc::new(Runtime::new(shared, plan, options)?);
-    runtime.start()?;
+    let interrupted = interrupted(arguments.run_for)?;
     let service = Service::running(Arc::clone(&runtime), pipeline, vault, environment);
-    let server = serve(service, dir.as_ref(), listener)?;
+    let (runtime, server) = start(runtime, service, dir.as_ref(), listener)?;
     tracing::info!(entities = runtime.plan().nodes.len(), "running");
     let progress = Progress::start(&runtime.shared);
-    let ended = runtime.run(interrupted(arguments.run_for)?);
+    let ended = runtime.run(interrupted);
     drop(progress);
     drop(server);
     if let Some(recorder) = recorder {
@@ -199,6 +198,28 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         Outcome::Done
     })
+}
+
+/// What keeps a pipeline open to clients.
+type Serving = (Option<Server>, Option<http::Listener>);
+
+/// Starts the nodes, and then what clients need: nobody waits for that but them.
+fn start(
+    runtime: Arc<Runtime>,
+    service: Service,
+    dir: Option<&StateDir>,
+    listener: Option<http::Bound>,
+) -> anyhow::Result<(Arc<Runtime>, Serving)> {
+    runtime.start()?;
+    match serve(service, dir, listener) {
+        Ok(serving) => Ok((runtime, serving)),
+        Err(error) => {
+            // What has begun ends in order.
+            runtime.run(std::future::ready(()));
+            close(runtime);
+            Err(error)
+        }
+    }
 }
 
 /// Does some work while another thread reads what it returns.
@@ -251,7 +272,9 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
     let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
     // Nothing of a new state belongs to the pipeline: it is checked while the state is made.
     let check = |binder: &Binder| check_with(binder, &catalog, environment, faults.clone());
-    let opened = Opened::open(arguments, |binder, is_new| match is_new {
+    let asks = |file| asks_for_time(sources.text(file));
+    let asks = sources.files().any(asks);
+    let opened = Opened::open(arguments, asks, |binder, is_new| match is_new {
         true => check(&binder).map(Bound::Checked),
         false => Ok(Bound::Binder(binder)),
     });
@@ -309,7 +332,7 @@ fn serve(
     service: Service,
     dir: Option<&StateDir>,
     listener: Option<http::Bound>,
-) -> anyhow::Result<(Option<Server>, Option<http::Listener>)> {
+) -> anyhow::Result<Serving> {
     let service = Arc::new(service);
     let server = match dir {
         Some(dir) => Some(Server::start(Arc::clone(&service), dir.path())?),
@@ -339,8 +362,10 @@ struct Opened {
 
 impl Opened {
     /// Opens the state, and asks `then` with a binder beside it, and whether the state is new, while it is made.
+    /// `asks_for_time` says what the files of the pipeline do; what else is in a state may too.
     fn open<T: Send>(
         arguments: &Arguments,
+        asks_for_time: bool,
         then: impl FnOnce(Binder, bool) -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<(Self, T)> {
         let (dir, new) = match arguments.ephemeral {
@@ -353,7 +378,8 @@ impl Opened {
         let is_new = dir.is_none() || new.is_some();
         let path = dir.as_ref().map(StateDir::database);
         let then = |binder| then(binder, is_new);
-        let (database, answer) = open(path.as_deref(), arguments.memory_limit, then)?;
+        let clock = asks_for_time || !is_new;
+        let (database, answer) = open(path.as_deref(), arguments.memory_limit, clock, then)?;
         let opened = Self {
             database,
             new,
@@ -370,23 +396,22 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it.
+/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it, which has a `clock`.
 fn open<T: Send>(
     path: Option<&Path>,
     memory_bytes: u64,
+    clock: bool,
     then: impl FnOnce(Binder) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<(Database, T)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
-        let bind = || then(Binder::over(database.empty_beside()?)?);
+        let bind = || then(Binder::over(database.empty_beside(clock)?)?);
         let answer = beside(bind, || {
-            database.set_up_clock()?;
-            let session = database.session()?;
-            let ledger = Ledger::new(&session);
-            match database.is_new() {
-                true => ledger.begin(),
-                false => ledger.prepare(),
+            if database.is_new() {
+                return database.set_up_state();
             }
+            database.set_up_clock()?;
+            Ledger::new(&database.session()?).prepare()
         })?;
         anyhow::Ok((database, answer))
     };

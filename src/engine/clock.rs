@@ -34,7 +34,22 @@ const GIVEN_MACROS: &[&str] = &[
     "current_localtime() AS (SELECT instant::TIMESTAMP::TIME FROM omlsp.clock)",
 ];
 
-/// Makes the macros, before the database is sealed. A `new` one has nothing in it.
+/// Says whether a text may use one of the macros: false only if it certainly does not, not even by the keywords
+/// that stand for them.
+pub fn asks_for_time(text: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "now",
+        "transaction_timestamp",
+        "localtimestamp",
+        "today",
+        "current_date",
+        "zone",
+    ];
+    let text = text.to_ascii_lowercase();
+    PARTS.iter().any(|part| text.contains(part))
+}
+
+/// Makes the macros, inside the caller's transaction. A `new` database has nothing in it.
 ///
 /// # Errors
 /// DuckDB's own.
@@ -67,8 +82,7 @@ pub(super) fn prepare(session: &Session, time: Time, new: bool) -> anyhow::Resul
     for definition in MACROS {
         sql.push_str(&format!("CREATE MACRO IF NOT EXISTS {definition};\n"));
     }
-    // One commit, not one for each of them.
-    session.transaction(|session| session.execute_batch(&sql))
+    session.execute_batch(&sql)
 }
 
 impl Session {
@@ -82,5 +96,28 @@ impl Session {
             &[&instant.timestamp_micros()],
         )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_uses_a_macro_asks_for_time() {
+        for definition in MACROS {
+            let name = definition.split('(').next().unwrap();
+            assert!(asks_for_time(&format!("SELECT {name}()")), "{name}");
+        }
+        for text in [
+            "SELECT CURRENT_DATE",
+            "SELECT LocalTimestamp",
+            "SELECT t AT TIME\nZONE 'UTC'",
+        ] {
+            assert!(asks_for_time(text), "{text}");
+        }
+        assert!(!asks_for_time(
+            "CREATE VIEW v AS SELECT a::TIMESTAMP FROM t"
+        ));
     }
 }

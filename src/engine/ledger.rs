@@ -79,15 +79,13 @@ impl<'a> Ledger<'a> {
         Self { session }
     }
 
-    /// Makes the tables of a new state, in which there is nothing.
+    /// Makes the tables of a new state, in which there is nothing, inside the caller's transaction.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn begin(&self) -> anyhow::Result<()> {
-        self.session.transaction(|session| {
-            let format = format!("INSERT INTO omlsp.format VALUES ({FORMAT_VERSION})");
-            session.execute_batch(&format!("{TABLES}{format}"))
-        })
+    pub(super) fn begin(&self) -> anyhow::Result<()> {
+        let format = format!("INSERT INTO omlsp.format VALUES ({FORMAT_VERSION})");
+        (self.session).execute_batch(&format!("{TABLES}{format}"))
     }
 
     /// Makes the tables where they are missing.
@@ -379,15 +377,18 @@ impl<'a> Ledger<'a> {
             .collect())
     }
 
-    /// Records entities that are not there yet, in their order.
+    /// Records entities that are not there yet, in their order; `first` says that there are no others.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn record_entities(&self, entities: &[RecordedEntity]) -> anyhow::Result<()> {
+    pub fn record_entities(&self, entities: &[RecordedEntity], first: bool) -> anyhow::Result<()> {
         if entities.is_empty() {
             return Ok(());
         }
-        let last = (self.session).number("SELECT max(created) FROM omlsp.entity", &[])?;
+        let last = match first {
+            true => None,
+            false => (self.session).number("SELECT max(created) FROM omlsp.entity", &[])?,
+        };
         let row = |(entity, created): (&RecordedEntity, i64)| {
             let origin = entity.origin.as_deref();
             format!(

@@ -32,6 +32,7 @@ use duckdb::vtab::arrow::ArrowVTab;
 use duckdb::{Config, Connection};
 
 use clock::Time;
+pub use clock::asks_for_time;
 
 /// The version of the tables the engine keeps in a state directory; a newer one is refused.
 pub const FORMAT_VERSION: i64 = 1;
@@ -78,7 +79,7 @@ impl Database {
         // Its own default, four of them per processor, is for storage behind a network.
         let config =
             one_thread(Config::default())?.with("async_threads", processors().to_string())?;
-        Self::open_as(path, memory_bytes, Time::System, config)?.seal("")
+        Self::open_as(path, memory_bytes, Time::System, config)
     }
 
     /// Opens a database in memory that is for names and types and never has rows: without an optimizer, and with
@@ -87,9 +88,10 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_empty() -> anyhow::Result<Self> {
-        let config = one_thread(Config::default())?.with("async_threads", "1")?;
+        let config = one_thread(Config::default())?
+            .with("async_threads", "1")?
+            .with("enable_optimizer", "false")?;
         let database = Self::open_as(None, MEMORY_BYTES_DEFAULT, Time::System, config)?;
-        let database = database.seal("SET GLOBAL enable_optimizer = false;\n")?;
         database.set_up_clock()?;
         Ok(database)
     }
@@ -99,7 +101,19 @@ impl Database {
     /// # Errors
     /// DuckDB's own.
     pub fn set_up_clock(&self) -> anyhow::Result<()> {
-        clock::prepare(&self.session()?, self.time, self.new)
+        let set_up = |session: &Session| clock::prepare(session, self.time, self.new);
+        self.session()?.transaction(set_up)
+    }
+
+    /// Makes what a state needs that has nothing in it: its clock and the engine's own tables, in one commit.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn set_up_state(&self) -> anyhow::Result<()> {
+        self.session()?.transaction(|session| {
+            clock::prepare(session, self.time, self.new)?;
+            Ledger::new(session).begin()
+        })
     }
 
     /// Lets a statement run on as many threads as there are processors, from now on.
@@ -121,11 +135,12 @@ impl Database {
     }
 
     /// Makes an empty database as that of [`Database::open_empty`] beside this one, in the same engine: to start
-    /// another engine takes longer than to check a small pipeline. There can be one at a time.
+    /// another engine takes longer than to check a small pipeline. There can be one at a time. Without a
+    /// `clock`, nothing in it may ask what time it is.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn empty_beside(&self) -> anyhow::Result<Self> {
+    pub fn empty_beside(&self, clock: bool) -> anyhow::Result<Self> {
         let root = self.lock().try_clone()?;
         root.execute_batch(&format!("ATTACH ':memory:' AS {BESIDE}"))?;
         let empty = Self {
@@ -136,7 +151,9 @@ impl Database {
             beside: true,
             all_processors: AtomicBool::new(false),
         };
-        empty.set_up_clock()?;
+        if clock {
+            empty.set_up_clock()?;
+        }
         Ok(empty)
     }
 
@@ -149,7 +166,7 @@ impl Database {
         let config = one_thread(Config::default())?;
         let database = Self::open_as(path, memory_bytes, Time::Given, config)?;
         database.set_up_clock()?;
-        database.seal("")
+        Ok(database)
     }
 
     fn open_as(
@@ -158,15 +175,19 @@ impl Database {
         time: Time,
         config: Config,
     ) -> anyhow::Result<Self> {
-        let config = config
-            .enable_autoload_extension(false)?
-            .with("autoinstall_known_extensions", "false")?
-            .with("memory_limit", format!("{memory_bytes}B"))?;
+        let config = match path {
+            // Nothing of a database in memory may land in the working directory.
+            None => config.with("temp_directory", "")?,
+            Some(_) => config,
+        };
+        let config = SEAL
+            .iter()
+            .try_fold(config, |config, (name, value)| config.with(name, *value))?;
+        let config = config.with("memory_limit", format!("{memory_bytes}B"))?;
         let new = path.is_none_or(|path| !path.exists());
         let root = match path {
             Some(path) => open_file(path, config)?,
-            // Nothing of a database in memory may land in the working directory.
-            None => Connection::open_in_memory_with_flags(config.with("temp_directory", "")?)?,
+            None => Connection::open_in_memory_with_flags(config)?,
         };
         // The catalog it lands in is that of all connections.
         root.register_table_function::<ArrowVTab>("arrow")?;
@@ -178,13 +199,6 @@ impl Database {
             beside: false,
             all_processors: AtomicBool::new(false),
         })
-    }
-
-    /// Locks the settings, after those of [`SEAL`] and these.
-    fn seal(self, settings: &str) -> anyhow::Result<Self> {
-        let sql = format!("{settings}{SEAL}");
-        self.session()?.execute_batch(&sql)?;
-        Ok(self)
     }
 
     /// Says whether there was nothing in it when it was opened.
@@ -260,22 +274,21 @@ fn open_file(path: &Path, config: Config) -> anyhow::Result<Connection> {
     Ok(root)
 }
 
-/// What every database runs once after opening.
-///
-/// `errors_as_json` is a connection's own setting: set globally, later sessions have it too, which cannot
-/// set it themselves once the configuration is locked.
+/// The settings of every database, which no SQL can change afterwards.
 ///
 /// The optimizer `late_materialization` looks rows up by their number, which is not safe in 2.0.0 (`changes.rs`).
+/// `common_subplan` takes some parts of a plan that read other columns for the same there, and gives wrong rows: of
+/// a join of a query with itself, for one (`tests/maintain/known.rs`).
 ///
-/// After the lock, sessions over an empty database still leave the optimizer out, and the threads become as many as
-/// the processors.
-///
-/// DuckDB 2.0.0's optimizer `common_subplan` takes some parts of a plan that read other columns for the same, and
-/// gives wrong rows: of a join of a query with itself, for one (`tests/maintain/known.rs`).
-const SEAL: &str = "SET allow_persistent_secrets = false;\n\
-     SET GLOBAL disabled_optimizers = 'common_subplan,late_materialization';\n\
-     SET preserve_insertion_order = true;\n\
-     SET GLOBAL errors_as_json = true;\n\
-     SET enable_external_access = false;\n\
-     SET allowed_configs = ['enable_optimizer', 'threads'];\n\
-     SET lock_configuration = true;\n";
+/// After the lock, sessions may still leave the optimizer out, and the threads become as many as the processors.
+const SEAL: &[(&str, &str)] = &[
+    ("autoload_known_extensions", "false"),
+    ("autoinstall_known_extensions", "false"),
+    ("allow_persistent_secrets", "false"),
+    ("disabled_optimizers", "common_subplan,late_materialization"),
+    ("preserve_insertion_order", "true"),
+    ("errors_as_json", "true"),
+    ("enable_external_access", "false"),
+    ("allowed_configs", "['enable_optimizer', 'threads']"),
+    ("lock_configuration", "true"),
+];

@@ -65,6 +65,9 @@ struct Inner {
     stopping: bool,
 }
 
+/// After this time it is said whom a dismissal waits for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// All tasks of a run.
 pub struct Crew {
     inner: Mutex<Inner>,
@@ -210,20 +213,12 @@ impl Crew {
             }
         }
         drop(inner);
-        let all = async {
-            for (_, ended) in &waiting {
-                // Nothing is ever sent: the error says that the task is gone.
-                ended.recv().await.unwrap_or_default();
-            }
-        };
-        smol::block_on(smol::future::or(all, async {
-            smol::Timer::after(bound).await;
-        }));
-        let mut late: Vec<String> = (waiting.into_iter())
-            .filter(|(_, ended)| !ended.is_closed())
-            .map(|(name, _)| name)
-            .collect();
-        late.dedup();
+        let mut late = still_there(&waiting, bound.min(PATIENCE));
+        if !late.is_empty() && bound > PATIENCE {
+            let whom = crate::diagnostic::list_names(late.iter().map(String::as_str));
+            tracing::warn!("waiting for {whom} to end what is being done");
+            late = still_there(&waiting, bound - PATIENCE);
+        }
         if late.is_empty() { Ok(()) } else { Err(late) }
     }
 
@@ -240,6 +235,25 @@ impl Crew {
             self.bell.1.recv().await.unwrap_or_default();
         }
     }
+}
+
+/// Waits until all tasks have ended, for so long at most; returns the names of those that have not.
+fn still_there(tasks: &[(String, Receiver<()>)], bound: Duration) -> Vec<String> {
+    let all = async {
+        for (_, ended) in tasks {
+            // Nothing is ever sent: the error says that the task is gone.
+            ended.recv().await.unwrap_or_default();
+        }
+    };
+    smol::block_on(smol::future::or(all, async {
+        smol::Timer::after(bound).await;
+    }));
+    let mut late: Vec<String> = (tasks.iter())
+        .filter(|(_, ended)| !ended.is_closed())
+        .map(|(name, _)| name.clone())
+        .collect();
+    late.dedup();
+    late
 }
 
 /// Notes the end of a task, also of one that panics.

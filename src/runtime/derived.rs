@@ -46,9 +46,10 @@ impl Derived {
             .derived()
             .expect("a relation's node is made of its plan");
         let name = plan.stored.name.clone();
+        let is_new = shared.newcomers.take(&name);
         let rows = inserted_of(&plan.feed, &plan.feed.query, 3);
         Ok(Self {
-            reading: Reading::new(&name, inputs, &session)?,
+            reading: Reading::new((&name, is_new), inputs, &session)?,
             asker: Asker::new(shared, &plan.feed, stop),
             append_sql: plan.stored.append_sql(&rows, 1, 2),
             shared: Arc::clone(shared),

@@ -49,7 +49,7 @@ impl Change {
                 for (name, kind) in &self.gone {
                     state::drop_entity(session, name, *kind)?;
                 }
-                state::create(session, &self.come.iter().collect::<Vec<_>>())?;
+                state::create(session, &self.come.iter().collect::<Vec<_>>(), false)?;
                 more(session)
             });
             match applied {
@@ -112,6 +112,7 @@ impl Runtime {
             self.shared.board.remove(&node.name);
         }
         self.make_streams(&change.come)?;
+        self.shared.newcomers.note(&change.come);
         let plan = Arc::new(change.plan);
         *self.plan.write().expect("no panic happens under this lock") = Arc::clone(&plan);
         self.shared.set_secrets(plan.secrets.clone());

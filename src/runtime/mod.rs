@@ -18,6 +18,7 @@ mod interrupt;
 mod janitor;
 mod lateness;
 pub mod maintain;
+mod newcomers;
 mod reading;
 mod replay;
 mod run;

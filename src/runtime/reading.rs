@@ -56,19 +56,23 @@ pub fn borrowed(values: &[i64]) -> Vec<&dyn Param> {
 }
 
 impl Reading {
-    /// Reads the committed positions. A consumer that has none begins at the start of what is kept.
+    /// Reads the committed positions, unless the consumer `is_new`. One that has none begins at the start of what
+    /// is kept.
     ///
     /// # Errors
     /// DuckDB's own.
     pub fn new(
-        consumer: &str,
+        (consumer, is_new): (&str, bool),
         streams: Vec<Arc<Stream>>,
         session: &Session,
     ) -> anyhow::Result<Self> {
         let ledger = Ledger::new(session);
         let mut inputs = Vec::new();
         for stream in streams {
-            let committed = ledger.position(consumer, &stream.stored.name)?;
+            let committed = match is_new {
+                true => None,
+                false => ledger.position(consumer, &stream.stored.name)?,
+            };
             inputs.push(InputReading {
                 stream,
                 position: committed,

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use smol::Executor;
 
 use super::consumer::{Consumer, Part};
@@ -52,6 +53,35 @@ pub struct Runtime {
     options: RunOptions,
     pub(super) streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
     pub(super) crew: Arc<Crew>,
+    driver: Mutex<Option<Driver>>,
+}
+
+/// The thread on which the nodes' tasks run.
+struct Driver {
+    thread: JoinHandle<()>,
+    /// Ends the thread when it is dropped.
+    end: Sender<()>,
+}
+
+impl Driver {
+    fn start(executor: &Arc<Executor<'static>>) -> std::io::Result<Self> {
+        let executor = Arc::clone(executor);
+        let (end, ended) = async_channel::bounded::<()>(1);
+        let thread = std::thread::Builder::new()
+            .name("nodes".to_owned())
+            .spawn(move || {
+                // An error says that the run is over, as a message would.
+                smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
+            })?;
+        Ok(Self { thread, end })
+    }
+
+    fn end(self) {
+        drop(self.end);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the nodes panicked");
+        }
+    }
 }
 
 impl Runtime {
@@ -68,10 +98,14 @@ impl Runtime {
             options,
             streams: Arc::default(),
             crew: Arc::default(),
+            driver: Mutex::default(),
         };
         let nodes = &runtime.plan().nodes;
         match options.is_new {
-            true => runtime.add_streams(nodes, &HashMap::new()),
+            true => {
+                runtime.add_streams(nodes, &HashMap::new());
+                runtime.shared.newcomers.note(nodes);
+            }
             false => runtime.make_streams(nodes)?,
         }
         Ok(runtime)
@@ -116,10 +150,10 @@ impl Runtime {
         Arc::clone(streams.get(name).expect("every kept relation has a stream"))
     }
 
-    /// Starts every node.
+    /// Starts every node, on a thread of its own.
     ///
     /// # Errors
-    /// DuckDB's own.
+    /// The system gives no thread, or DuckDB's own.
     pub fn start(&self) -> anyhow::Result<()> {
         self.start_needed(&self.plan())?;
         let (streams, shared, door) = (
@@ -130,6 +164,7 @@ impl Runtime {
         self.executor
             .spawn(janitor::run(shared, door, move || streams_of(&streams)))
             .detach();
+        *self.driver() = Some(Driver::start(&self.executor)?);
         Ok(())
     }
 
@@ -303,17 +338,15 @@ impl Runtime {
         self.crew.stop_sources();
     }
 
-    /// Drives the nodes until all have ended, or until `interrupted` gives a value: then stops the
-    /// sources and lets the rest drain, for the time the options allow.
+    fn driver(&self) -> std::sync::MutexGuard<'_, Option<Driver>> {
+        self.driver
+            .lock()
+            .expect("no panic happens under this lock")
+    }
+
+    /// Waits until all nodes have ended, or until `interrupted` gives a value: then stops the sources and lets
+    /// the rest drain, for the time the options allow.
     pub fn run(&self, interrupted: impl Future<Output = ()>) -> Ended {
-        let executor = Arc::clone(&self.executor);
-        let (end, ended) = async_channel::bounded::<()>(1);
-        let driver = std::thread::Builder::new()
-            .name("nodes".to_owned())
-            .spawn(move || {
-                // An error says that the run is over, as a message would.
-                smol::block_on(executor.run(async { ended.recv().await.unwrap_or_default() }));
-            });
         let outcome = smol::block_on(smol::future::or(
             async {
                 self.shared.state_lost().await;
@@ -321,16 +354,14 @@ impl Runtime {
             },
             self.until_drained(self.crew.all_left(), interrupted),
         ));
-        drop(end);
+        let driver = self.driver().take();
         if outcome == Ended::StateLost {
             self.stop();
             self.crew.stop_all();
             return outcome;
         }
-        if let Ok(driver) = driver
-            && driver.join().is_err()
-        {
-            tracing::error!("the thread of the nodes panicked");
+        if let Some(driver) = driver {
+            driver.end();
         }
         let when = match self.crew.is_empty() {
             true => janitor::When::AtEnd,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_channel::{Receiver, Sender};
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::newcomers::Newcomers;
 use super::status::Board;
 use super::stream::{BatchNote, Stream};
 use crate::batch::Reject;
@@ -20,6 +21,7 @@ const QUERY_ROWS_MAX: usize = 10_000;
 pub struct Shared {
     pub database: Database,
     pub board: Board,
+    pub newcomers: Newcomers,
     /// Passed in, so that a replay can say otherwise.
     clock: Clock,
     /// What is recorded, or played.
@@ -39,6 +41,7 @@ impl Shared {
         Ok(Self {
             database,
             board: Board::default(),
+            newcomers: Newcomers::default(),
             clock,
             tape: None,
             secrets: RwLock::new(secrets),

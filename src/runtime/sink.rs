@@ -55,7 +55,11 @@ impl Sink {
     ) -> anyhow::Result<Self> {
         let session = shared.database.session()?;
         let (name, plan) = (&node.name, sink_plan(node));
-        let state = Ledger::new(&session).sink_state(name)?;
+        let is_new = shared.newcomers.take(name);
+        let state = match is_new {
+            true => None,
+            false => Ledger::new(&session).sink_state(name)?,
+        };
         let changing = inputs
             .iter()
             .any(|input| input.stored.layout == Layout::Changing);
@@ -65,7 +69,7 @@ impl Sink {
             schema: Arc::clone(&plan.schema),
         };
         Ok(Self {
-            reading: Reading::new(name, inputs, &session)?,
+            reading: Reading::new((name, is_new), inputs, &session)?,
             output,
             inserted_sql: inserted_of(&plan.feed, &plan.feed.query, 1),
             deleted_sql: deleted_of(&plan.feed, &plan.feed.query, 1),
@@ -116,7 +120,7 @@ impl Sink {
         }
         let inputs = &self.reading.inputs;
         let streams = inputs.iter().map(|input| Arc::clone(&input.stream));
-        self.reading = Reading::new(&self.name, streams.collect(), &self.session)?;
+        self.reading = Reading::new((&self.name, false), streams.collect(), &self.session)?;
         self.reading.tell();
         Ok(self.reading.is_fresh())
     }

@@ -303,8 +303,13 @@ impl SourceNode {
         let mut reader = match open.reader.take() {
             Some(reader) => reader,
             None => {
-                let session = shared.database.session()?;
-                let cursor = Ledger::new(&session).stream(&node.name)?.cursor;
+                let cursor = match shared.newcomers.take(&node.name) {
+                    true => None,
+                    false => {
+                        let session = shared.database.session()?;
+                        Ledger::new(&session).stream(&node.name)?.cursor
+                    }
+                };
                 plan.connector.open(cursor.as_deref(), context)?
             }
         };

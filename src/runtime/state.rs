@@ -194,16 +194,18 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
             made.then(|| plan.node(name).expect("the step was made from the plan"))
         };
         let nodes: Vec<&Arc<Node>> = steps.actions.iter().filter_map(made).collect();
-        create(session, &nodes)
+        let mut actions = steps.actions.iter();
+        let first = actions.all(|(_, _, action)| *action == Action::Create);
+        create(session, &nodes, first)
     })
 }
 
 /// Makes the tables and records of entities, each after what it reads, inside the caller's transaction. The state
-/// has nothing of these names.
+/// has nothing of these names; `first` says that it has no entities at all.
 ///
 /// # Errors
 /// DuckDB's own.
-pub fn create(session: &Session, nodes: &[&Arc<Node>]) -> anyhow::Result<()> {
+pub fn create(session: &Session, nodes: &[&Arc<Node>], first: bool) -> anyhow::Result<()> {
     let tables: String = nodes.iter().map(|node| tables_sql(node)).collect();
     session.execute_batch(&tables)?;
     let ledger = Ledger::new(session);
@@ -223,7 +225,7 @@ pub fn create(session: &Session, nodes: &[&Arc<Node>]) -> anyhow::Result<()> {
         definition: shown_definition(node),
         origin: node.origin.as_ref().map(|path| path.display().to_string()),
     });
-    ledger.record_entities(&recorded.collect::<Vec<_>>())
+    ledger.record_entities(&recorded.collect::<Vec<_>>(), first)
 }
 
 /// Returns the statements that make what an entity keeps, and what reads it.

@@ -40,7 +40,8 @@ impl Timed {
         let session = shared.database.session()?;
         let (plan, horizon) = plan_of(node);
         let name = plan.stored.name.clone();
-        let reading = Reading::new(&name, inputs, &session)?;
+        let is_new = shared.newcomers.take(&name);
+        let reading = Reading::new((&name, is_new), inputs, &session)?;
         let append_sql = match &plan.maintenance {
             Maintenance::WindowClose(closing) => close_sql(plan, closing),
             _ => join_sql(plan, &horizon.times),

@@ -10,6 +10,7 @@ use super::vault::Vault;
 use crate::catalog::{Catalog, Entity};
 use crate::diagnostic::{Diagnostic, FileId, SourceMap, Span};
 use crate::engine::{Ledger, Session};
+use crate::plan::Plan;
 use crate::sql::{Create, Definition, EntityKind, OptionValueKind, SinkInput};
 
 /// What a secret has whose value is not known.
@@ -33,17 +34,21 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Takes a checked pipeline.
-    ///
-    /// # Errors
-    /// DuckDB's own.
-    pub fn new(
-        mut sources: SourceMap,
-        catalog: Catalog,
-        session: &Session,
-    ) -> anyhow::Result<Self> {
+    /// Takes a checked pipeline with its plan.
+    pub fn new(sources: SourceMap, catalog: Catalog, plan: &Plan) -> Self {
+        let mut pipeline = Self::unread(sources, catalog);
+        let reads = plan
+            .nodes
+            .iter()
+            .map(|node| (node.name.to_lowercase(), node.reads.clone()));
+        pipeline.set_reads(reads);
+        pipeline
+    }
+
+    /// Of nothing is known what it reads.
+    fn unread(mut sources: SourceMap, catalog: Catalog) -> Self {
         let script = sources.add("", "");
-        let mut pipeline = Self {
+        Self {
             sources,
             script,
             catalog,
@@ -51,9 +56,7 @@ impl Pipeline {
             reads: BTreeMap::new(),
             unknown: HashSet::new(),
             free: Vec::new(),
-        };
-        pipeline.find_reads(session)?;
-        Ok(pipeline)
+        }
     }
 
     /// Reads the pipeline that a state was left with.
@@ -68,7 +71,8 @@ impl Pipeline {
             recorded::add(&mut sources, &mut catalog, &entity, &mut faults);
         }
         recorded::open_secrets(&ledger, vault, &mut catalog)?;
-        let mut pipeline = Self::new(sources, catalog, session)?;
+        let mut pipeline = Self::unread(sources, catalog);
+        pipeline.find_reads(session)?;
         pipeline.faults = faults;
         let secrets = pipeline
             .catalog
@@ -103,11 +107,23 @@ impl Pipeline {
             .collect();
         let texts: Vec<&str> = owners.iter().map(|(_, text)| text.as_str()).collect();
         let parsed = session.parse(&texts)?;
-        self.reads.clear();
-        for ((name, _), query) in owners.iter().zip(parsed) {
+        let reads = owners.iter().zip(parsed).map(|((name, _), query)| {
             let reads = query.map_or_else(|_| Vec::new(), |query| query.reads);
-            let reads = reads.into_iter().map(|read| read.name.to_lowercase());
-            self.reads.entry(name.clone()).or_default().extend(reads);
+            (name.clone(), reads.into_iter().map(|read| read.name))
+        });
+        self.set_reads(reads);
+        Ok(())
+    }
+
+    /// Notes what the query of each entity reads, and what entities name elsewhere.
+    fn set_reads<R: IntoIterator<Item = String>>(
+        &mut self,
+        queries: impl IntoIterator<Item = (String, R)>,
+    ) {
+        self.reads.clear();
+        for (name, reads) in queries {
+            let reads = reads.into_iter().map(|read| read.to_lowercase());
+            self.reads.entry(name).or_default().extend(reads);
         }
         for entity in self.catalog.entities() {
             let reads = self.reads.entry(entity.name().key()).or_default();
@@ -120,7 +136,6 @@ impl Pipeline {
                 reads.insert(name.key());
             }
         }
-        Ok(())
     }
 
     /// Returns what an entity reads, directly, secrets included.

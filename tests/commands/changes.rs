@@ -1,5 +1,7 @@
 //! CREATE and DROP, while batches are in flight and while nothing runs.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::owner::{Owner, PIPELINE};
@@ -198,7 +200,9 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
     project.file("p.sql", BUSY);
     let owner = Owner::start(&project);
     let mut connection = owner.connect();
+    let mut slowest = (Duration::ZERO, 0);
     for round in 0..1000 {
+        let begun = Instant::now();
         let answer = match round % 3 {
             0 => connection.run(
                 "CREATE MATERIALIZED VIEW v AS SELECT n % 7 AS k, count(*) AS c FROM kept GROUP BY ALL; \
@@ -217,6 +221,7 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
             answer.error.is_none() && answer.done,
             "round {round}: {answer:?}"
         );
+        slowest = slowest.max((begun.elapsed(), round));
     }
     let left = connection
         .run("SELECT entity, stage, message FROM omlsp_errors")
@@ -228,6 +233,6 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
     let output = owner.stop();
     assert!(
         !output.stderr.contains("WARN") && !output.stderr.contains("ERROR"),
-        "{output}"
+        "the slowest round (time, number): {slowest:?}\n{output}"
     );
 }

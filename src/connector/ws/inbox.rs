@@ -14,7 +14,7 @@ use crate::connector::Event;
 
 /// What may wait for the reader, messages and what is kept beside each: some hundred milliseconds of the
 /// fastest stream, so that a commit holds nobody up. One message of more than this passes alone.
-const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// So many emptied buffers are kept for the next messages: memory that is used again is not cleared by the system
 /// each time.
@@ -171,11 +171,6 @@ impl Receiver {
             .fetch_sub(item.memory(), Ordering::AcqRel);
         self.gauge.tell_room();
         Some(item)
-    }
-
-    /// Returns the memory of what waits.
-    pub fn queued_bytes(&self) -> usize {
-        self.gauge.queued_bytes.load(Ordering::Acquire)
     }
 
     /// Gives a buffer back whose messages were taken.

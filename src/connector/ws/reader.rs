@@ -32,10 +32,7 @@ const READ_MAX: Duration = Duration::from_millis(250);
 const WAIT_FOR_ROWS: Duration = Duration::from_secs(1);
 
 /// Batches that are there already are committed together, as a commit costs as much as some of them.
-const GROUP_BATCHES_MAX: usize = 16;
-
-/// So many where more than those are waiting: what comes behind them is decoded meanwhile all the same.
-const LARGE_GROUP_BATCHES_MAX: usize = 2 * GROUP_BATCHES_MAX;
+const GROUP_BATCHES_MAX: usize = 32;
 
 /// The messages of batches that are decoded together are in memory, with their rows beside them.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -238,14 +235,7 @@ impl WsReader {
         let mut next = self.more.pop_front();
         let mut more = VecDeque::new();
         let (mut count, mut memory) = (self.batch.len(), self.batch.memory());
-        while memory < BATCH_BYTES_MAX {
-            let batches_max = match self.inbox.queued_bytes() > memory {
-                true => LARGE_GROUP_BATCHES_MAX,
-                false => GROUP_BATCHES_MAX,
-            };
-            if count >= rows_max.saturating_mul(batches_max) {
-                break;
-            }
+        while memory < BATCH_BYTES_MAX && count < rows_max.saturating_mul(GROUP_BATCHES_MAX) {
             let frames = match next.take() {
                 Some(frames) => frames,
                 None => match self.inbox.receive_until(first) {
