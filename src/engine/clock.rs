@@ -34,8 +34,8 @@ const GIVEN_MACROS: &[&str] = &[
     "current_localtime() AS (SELECT instant::TIMESTAMP::TIME FROM omlsp.clock)",
 ];
 
-/// Says whether a text may use one of the macros: false only if it certainly does not, not even by the keywords
-/// that stand for them.
+/// Says whether a text of a pipeline may use one of the macros: false only if it certainly does not, not even by the
+/// keywords that stand for them, or by what the environment or a secret puts into it.
 pub fn asks_for_time(text: &str) -> bool {
     const PARTS: &[&str] = &[
         "now",
@@ -44,6 +44,8 @@ pub fn asks_for_time(text: &str) -> bool {
         "today",
         "current_date",
         "zone",
+        "${",
+        "secret",
     ];
     let text = text.to_ascii_lowercase();
     PARTS.iter().any(|part| text.contains(part))
@@ -113,6 +115,8 @@ mod tests {
             "SELECT CURRENT_DATE",
             "SELECT LocalTimestamp",
             "SELECT t AT TIME\nZONE 'UTC'",
+            "on_start_query = '${QUERY}'",
+            "on_start_query = SECRET query",
         ] {
             assert!(asks_for_time(text), "{text}");
         }

@@ -186,7 +186,11 @@ impl Database {
         let config = config.with("memory_limit", format!("{memory_bytes}B"))?;
         let new = path.is_none_or(|path| !path.exists());
         let root = match path {
-            Some(path) => open_file(path, config)?,
+            // Sealed, the engine reaches the log beside the file only where that is, not beside a link to it.
+            Some(path) => {
+                let real = path.canonicalize();
+                open_file(real.as_deref().unwrap_or(path), config)?
+            }
             None => Connection::open_in_memory_with_flags(config)?,
         };
         // The catalog it lands in is that of all connections.
@@ -292,3 +296,30 @@ const SEAL: &[(&str, &str)] = &[
     ("allowed_configs", "['enable_optimizer', 'threads']"),
     ("lock_configuration", "true"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_database_behind_a_link_can_be_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        for round in 0..3 {
+            let path = if round == 0 { &real } else { &link };
+            let database = Database::open(Some(path)).unwrap();
+            let session = database.session().unwrap();
+            let sql = format!("CREATE TABLE t{round} AS SELECT 1 AS a");
+            session.execute_batch(&sql).unwrap();
+            drop((session, database));
+            if round == 0 {
+                std::os::unix::fs::symlink(&real, &link).unwrap();
+            }
+        }
+        let database = Database::open(Some(&real)).unwrap();
+        let sql = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 't_'";
+        let count = database.session().unwrap().number(sql, &[]).unwrap();
+        assert_eq!(count, Some(3));
+    }
+}

@@ -16,13 +16,16 @@ impl Newcomers {
     pub fn note(&self, nodes: &[Arc<Node>]) {
         let mut names = self.names();
         for node in nodes {
-            match &node.work {
-                Work::Source(_) => names.insert(node.name.clone()),
-                Work::Sink(plan) if !plan.snapshot => continue,
-                Work::Sink(_) => names.insert(node.name.clone()),
-                _ => true,
-            };
-            names.extend(node.derived().map(|plan| plan.stored.name.clone()));
+            let own = matches!(node.work, Work::Source(_) | Work::Sink(_)).then_some(&node.name);
+            let derived = node.derived().map(|plan| &plan.stored.name);
+            let has_position = matches!(&node.work, Work::Sink(plan) if !plan.snapshot);
+            for name in own.into_iter().chain(derived) {
+                match has_position {
+                    // Another one of this name may have gone before it was started.
+                    true => names.remove(name),
+                    false => names.insert(name.clone()),
+                };
+            }
         }
     }
 
