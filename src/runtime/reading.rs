@@ -8,8 +8,8 @@ use crate::plan::Feed;
 
 /// The rows a consumer takes at once when it is behind: enough to spread the cost of a commit, few enough
 /// to stay in memory. What a piece of so many changes adds to a log, an old and a new row for each, stays below the
-/// 122,880 rows of a row group: DuckDB 2.0.0 moves more than that over as a whole, and readers of a log of changes
-/// then missed rows.
+/// 122,880 rows of a row group: with larger pieces readers of a log of changes missed rows. DuckDB 2.0.0 moves such an
+/// append over as a whole, which is the suspected cause and not a proven one.
 pub const PIECE_ROWS_MAX: u64 = 60_000;
 
 /// The readers of one feed's streams, and how far they are.
