@@ -148,29 +148,30 @@ fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
     ))
 }
 
-/// Deletes `temp.gone`, inserts `temp.come`, and logs both.
+/// Deletes `temp.gone`, inserts `temp.come`, and logs both. Nothing is inserted where there is nothing: it may not be
+/// the last change of its transaction ([`Session::insert_more`]).
 fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
     let (list, data, changes) = (stored.column_list(), stored.data(), stored.changes());
     let seq = i64::try_from(stamp.seq)?;
     let params: [&dyn ToSql; 2] = [&seq, &stamp.trigger_us];
-    let deleted = session.execute(
-        &format!("INSERT INTO {changes} SELECT {list}, $1, make_timestamp($2), -1 FROM temp.gone"),
-        &params,
-    )?;
-    if deleted > 0 {
+    let count = |table: &str| session.number(&format!("SELECT count(*) FROM temp.{table}"), &[]);
+    let log = |table: &str, sign: i8| {
+        let sql = format!(
+            "INSERT INTO {changes} SELECT {list}, $1, make_timestamp($2), {sign} FROM temp.{table}"
+        );
+        session.execute(&sql, &params)
+    };
+    let mut change = Change::default();
+    if count("gone")? > Some(0) {
+        change.deleted = log("gone", -1)?;
         session.execute(&delete_sql(&data, "gone"), &[])?;
     }
-    let inserted = session.execute(
-        &format!("INSERT INTO {changes} SELECT {list}, $1, make_timestamp($2), 1 FROM temp.come"),
-        &params,
-    )?;
-    if inserted > 0 {
-        session.execute(
-            &format!("INSERT INTO {data} SELECT {list} FROM temp.come"),
-            &[],
-        )?;
+    if count("come")? > Some(0) {
+        change.inserted = log("come", 1)?;
+        let sql = format!("INSERT INTO {data} SELECT {list} FROM temp.come");
+        session.execute(&sql, &[])?;
     }
-    Ok(Change { deleted, inserted })
+    Ok(change)
 }
 
 fn names(columns: &[(String, String)]) -> Vec<String> {
@@ -248,4 +249,80 @@ fn prefixed(columns: &[String], table: &str) -> String {
         .map(|name| format!("{table}.{name}"))
         .collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Database, Layout};
+    use super::*;
+
+    /// More than the 122,880 rows of a row group.
+    const MANY: usize = 131_072;
+
+    fn database() -> (tempfile::TempDir, Database) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(Some(&folder.path().join("state"))).unwrap();
+        (folder, database)
+    }
+
+    fn found(session: &Session, table: &str) -> Option<i64> {
+        let sql = format!("SELECT count(*) FROM (SELECT n FROM {table} WHERE n >= 0 GROUP BY n)");
+        session.number(&sql, &[]).unwrap()
+    }
+
+    #[test]
+    fn many_rows_that_come_after_a_change_of_none_are_found() {
+        let (_folder, database) = database();
+        let session = database.session().unwrap();
+        let stored = Stored {
+            name: "keyed".to_owned(),
+            columns: vec![("n".to_owned(), "BIGINT".to_owned())],
+            layout: Layout::Changing,
+            visible: false,
+        };
+        let schemas = "CREATE SCHEMA data; CREATE SCHEMA changes;";
+        session.execute_batch(schemas).unwrap();
+        session.execute_batch(&stored.create_sql()).unwrap();
+        let bring = |rows: usize, seq: u64| {
+            let next = format!("CREATE OR REPLACE TEMP TABLE next AS FROM range({rows}) AS _(n)");
+            session.execute_batch(&next)?;
+            let trigger_us = 0;
+            upsert(
+                &session,
+                &stored,
+                &["n".to_owned()],
+                Stamp { seq, trigger_us },
+            )
+        };
+        bring(1, 1).unwrap();
+        let changes = session.transaction(|_| Ok([bring(0, 2)?, bring(1, 2)?, bring(MANY, 2)?]));
+        assert_eq!(
+            changes.unwrap().map(|change| change.inserted),
+            [0, 0, MANY - 1]
+        );
+        let expected = i64::try_from(MANY).ok();
+        assert_eq!(found(&session, "data.keyed"), expected);
+        assert_eq!(found(&session, "changes.keyed"), expected);
+        let logged = "SELECT count(*) FROM changes.keyed WHERE _seq > 1 AND _seq <= 2";
+        let logged = session.number(logged, &[]).unwrap();
+        assert_eq!(logged, i64::try_from(MANY - 1).ok());
+    }
+
+    #[test]
+    fn many_rows_inserted_after_none_are_found() {
+        let (_folder, database) = database();
+        let session = database.session().unwrap();
+        let many = "CREATE TEMP TABLE many AS FROM range(131072) AS _(n)";
+        session.execute_batch(many).unwrap();
+        for (kind, table) in [("", "kept"), ("TEMP", "passing")] {
+            let more = session.transaction(|session| {
+                session.execute_batch(&format!("CREATE {kind} TABLE {table} (n BIGINT)"))?;
+                let insert = format!("INSERT INTO {table} FROM temp.many WHERE n < $1::BIGINT");
+                session.execute(&insert, &[&0])?;
+                session.insert_more(&insert, &[&131_072])
+            });
+            assert_eq!(more.unwrap(), MANY);
+            assert_eq!(found(&session, table), i64::try_from(MANY).ok());
+        }
+    }
 }

@@ -53,6 +53,24 @@ impl Session {
         Ok(statement.execute(params).map_err(fault)?)
     }
 
+    /// Runs an INSERT that is not the first into its table in this transaction and returns the number of rows it
+    /// added.
+    ///
+    /// Where the first had no rows, DuckDB 2.0.0 keeps an empty row group for it. Another one of 122,880 rows and more
+    /// is then moved over as whole row groups and leaves the table with wrong statistics: filters, joins and groups
+    /// miss its rows until the database is opened again. Rows that are returned are not moved over like this.
+    ///
+    /// # Errors
+    /// As [`Session::execute_batch`].
+    pub fn insert_more(&self, sql: &str, params: &[&dyn ToSql]) -> anyhow::Result<usize> {
+        let mut count = 0;
+        self.stream(&format!("{sql} RETURNING 1"), params, &mut |piece| {
+            count += piece.num_rows();
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     /// Runs one statement over `rows`, which its first parameter, inside `arrow(?)`, stands for.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ impl Horizon {
                 input.stored.inserted_sql(1)
             );
             let (from, to) = (number(from), number(to));
-            let late = session.execute(
+            let late = session.insert_more(
                 &sql,
                 &[&from, &to, &before[at], &now, name, &input.stored.name],
             )?;

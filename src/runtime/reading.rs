@@ -7,10 +7,8 @@ use crate::engine::{Layout, Ledger, Param, Session, Stored};
 use crate::plan::Feed;
 
 /// The rows a consumer takes at once when it is behind: enough to spread the cost of a commit, few enough
-/// to stay in memory. What a piece of so many changes adds to a log, an old and a new row for each, stays below the
-/// 122,880 rows of a row group: with larger pieces readers of a log of changes missed rows. DuckDB 2.0.0 moves such an
-/// append over as a whole, which is the suspected cause and not a proven one.
-pub const PIECE_ROWS_MAX: u64 = 60_000;
+/// to stay in memory.
+pub const PIECE_ROWS_MAX: u64 = 131_072;
 
 /// The readers of one feed's streams, and how far they are.
 pub struct Reading {

@@ -121,7 +121,7 @@ impl Timed {
         }
         if second.0 < second.1 {
             let params = [&head, &old[..2], &new[2..], &[any, watermark]].concat();
-            changed += session.execute(&self.append_sql, &borrowed(&params))?;
+            changed += session.insert_more(&self.append_sql, &borrowed(&params))?;
         }
         Ok(changed)
     }

@@ -136,12 +136,13 @@ impl Changes<'_> {
         ))?;
         if again > 0 && !stage.global {
             // Groups that have no row left.
-            self.session.execute_batch(&format!(
+            let sql = format!(
                 "INSERT INTO temp.{fresh} BY NAME SELECT _touched.*, 0 AS _n, true AS _again FROM temp.{TOUCHED} \
                  AS _touched ANTI JOIN temp.{fresh} AS _fresh ON {}",
                 same_keys(stage, TOUCHED, "_fresh"),
                 fresh = tables.fresh,
-            ))?;
+            );
+            self.session.insert_more(&sql, &[])?;
         }
         Ok(())
     }

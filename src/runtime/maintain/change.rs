@@ -184,7 +184,7 @@ impl<'a> Changes<'a> {
                 ))?;
                 if let Some(query) = &query {
                     self.session
-                        .execute_batch(&format!("INSERT INTO {table} {query}"))?;
+                        .execute(&format!("INSERT INTO {table} {query}"), &[])?;
                 }
             }
         }
@@ -342,7 +342,7 @@ impl<'a> Changes<'a> {
         }
         if let Some(query) = union(&terms) {
             self.session
-                .execute_batch(&format!("INSERT INTO {table} {query}"))?;
+                .insert_more(&format!("INSERT INTO {table} {query}"), &[])?;
         }
         Ok(())
     }
