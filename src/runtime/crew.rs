@@ -16,6 +16,8 @@ use crate::connector::Stop;
 pub enum Role {
     Source,
     Consumer,
+    /// Writes out: when the last of these gives up, the sources stop.
+    Sink,
 }
 
 /// The node's end of the leash.
@@ -63,6 +65,16 @@ struct Inner {
     /// The run goes on although nobody is at work: statements may bring more.
     held: bool,
     stopping: bool,
+}
+
+impl Inner {
+    fn stop_sources(&mut self) {
+        self.stopping = true;
+        let members = self.members.values_mut().flatten();
+        for member in members.filter(|member| member.role == Role::Source) {
+            member.tell_to_stop();
+        }
+    }
 }
 
 /// After this time it is said whom a dismissal waits for.
@@ -151,7 +163,16 @@ impl Crew {
             if members.is_empty() {
                 inner.members.remove(name);
             }
-            inner.failed |= !ok && !member.dismissed;
+            let gave_up = !ok && !member.dismissed;
+            inner.failed |= gave_up;
+            let mut others = inner.members.values().flatten();
+            if gave_up && member.role == Role::Sink && !others.any(|other| other.role == Role::Sink)
+            {
+                if !inner.stopping {
+                    tracing::info!("stopping: no sink is left");
+                }
+                inner.stop_sources();
+            }
         }
         drop(inner);
         self.ring();
@@ -178,13 +199,7 @@ impl Crew {
 
     /// Tells the sources to stop; the others take what is there and end.
     pub fn stop_sources(&self) {
-        let mut inner = self.inner();
-        inner.stopping = true;
-        let members = inner.members.values_mut().flatten();
-        for member in members.filter(|member| member.role == Role::Source) {
-            member.tell_to_stop();
-        }
-        drop(inner);
+        self.inner().stop_sources();
         self.ring();
     }
 

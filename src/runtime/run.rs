@@ -240,7 +240,12 @@ impl Runtime {
             leash,
             once: self.options.once,
         };
-        let role = (node.name.as_str(), Role::Consumer);
+        // Once, the sources end by themselves, and what they bring is for the next run too.
+        let role = match part {
+            Part::Sink if !self.options.once => Role::Sink,
+            _ => Role::Consumer,
+        };
+        let role = (node.name.as_str(), role);
         self.crew.hire(&self.executor, role, |leash| {
             let consumer = consumer(leash);
             begin(&consumer);

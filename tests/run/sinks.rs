@@ -234,13 +234,11 @@ fn a_sink_that_cannot_take_deletes_refuses_a_relation_that_changes() {
     );
 }
 
-#[test]
-fn nobody_reading_stdout_ends_the_sink_and_not_the_run_in_silence() {
-    let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 200000);
-        CREATE SINK p FROM made WITH (connector = 'stdout');";
-    let setting = Setting::new(sql);
+/// Runs the pipeline, two of whose lines somebody reads; returns those and what was printed on stderr, the exit code
+/// last.
+fn with_head(setting: &Setting, arguments: &str) -> (String, String) {
     let command = format!(
-        "'{}' run pipeline.sql --once --ephemeral | head -n 2",
+        "('{}' run pipeline.sql {arguments}; echo code $? >&2) | head -n 2",
         env!("CARGO_BIN_EXE_omlsp")
     );
     let output = std::process::Command::new("sh")
@@ -248,10 +246,32 @@ fn nobody_reading_stdout_ends_the_sink_and_not_the_run_in_silence() {
         .current_dir(setting.project.path())
         .output()
         .expect("there is a shell");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "{\"n\":0}\n{\"n\":1}\n"
-    );
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn nobody_reading_stdout_ends_the_sink_and_not_the_run_in_silence() {
+    let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 200000);
+        CREATE SINK p FROM made WITH (connector = 'stdout');";
+    let setting = Setting::new(sql);
+    let (stdout, stderr) = with_head(&setting, "--once --ephemeral");
+    assert_eq!(stdout, "{\"n\":0}\n{\"n\":1}\n");
     assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn an_endless_run_ends_when_nobody_reads_what_it_writes() {
+    let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows_per_second = 5000);
+        CREATE SINK p FROM made WITH (connector = 'stdout');";
+    let setting = Setting::new(sql);
+    let (stdout, stderr) = with_head(&setting, "");
+    assert_eq!(stdout, "{\"n\":0}\n{\"n\":1}\n");
+    assert!(stderr.contains("Broken pipe"), "{stderr}");
+    assert!(stderr.ends_with("code 1\n"), "{stderr}");
+
+    let file = "CREATE SINK f FROM made WITH (connector = 'file', path = 'made.json');";
+    setting.pipeline(&format!("{sql}\n{file}"));
+    let (_, stderr) = with_head(&setting, "--for 2s");
+    assert!(!stderr.contains("no sink is left"), "{stderr}");
 }

@@ -565,6 +565,7 @@ fn answer(
     };
     let reply = handler.map_or_else(|| Reply::status(404), |handler| handler(request));
     let latency = Duration::from_micros(state.latency_us.load(Ordering::Relaxed));
-    thread::sleep(latency + reply.delay);
+    // What has been done for the answer so far is a part of its latency.
+    thread::sleep((latency + reply.delay).saturating_sub(request.at.elapsed()));
     http_wire::write_reply(writer, &reply, request.method == "HEAD")
 }

@@ -480,7 +480,19 @@ impl UrlTemplate {
 fn dot_segments(url: &str) -> usize {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     path.split('/')
-        .map(|segment| segment.to_lowercase().replace("%2e", "."))
-        .filter(|segment| segment == "." || segment == "..")
+        .filter(|segment| is_dots(segment.as_bytes()))
         .count()
+}
+
+/// Says whether a segment is `.` or `..`, however the dots are written.
+fn is_dots(segment: &[u8]) -> bool {
+    let (mut rest, mut dots) = (segment, 0);
+    while !rest.is_empty() {
+        rest = match rest {
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return false,
+        };
+        dots += 1;
+    }
+    (1..=2).contains(&dots)
 }
