@@ -7,6 +7,7 @@ mod support;
 
 mod run {
     mod event_time;
+    mod large;
     mod life;
     mod lookups;
     mod pipelines;

@@ -286,17 +286,3 @@ fn names_need_no_case_and_quotes_keep_theirs() {
         [json!({"select": "x", "count": 1})]
     );
 }
-
-#[test]
-fn readers_of_a_large_view_get_all_its_rows() {
-    let sql = "CREATE TABLE g (n BIGINT, name STRING AS ('name of a row ' || n))
-            WITH (connector = 'generate', rows = 300000);
-        CREATE MATERIALIZED VIEW big AS SELECT name, count(*) AS c FROM g GROUP BY name;
-        CREATE MATERIALIZED VIEW counts AS SELECT c, count(*) AS names FROM big GROUP BY c;
-        CREATE SINK p FROM big WITH (connector = 'stdout', changes = 'op');";
-    let setting = Setting::new(sql);
-    let output = setting.once_kept().expect_code(0);
-    assert_eq!(output.stdout.lines().count(), 300_000);
-    let counts = setting.rows("SELECT c, names FROM counts");
-    assert_eq!(counts, [json!({"c": 1, "names": 300_000})]);
-}
