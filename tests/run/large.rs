@@ -1,12 +1,12 @@
-//! Views of more rows than the engine keeps together: it adds and finds those by other ways than few.
+//! Views of more rows at once than a row group of the engine has: it adds and finds those by other ways than few.
 
 use serde_json::json;
 
 use super::setting::Setting;
 
 const ROWS: &str =
-    "CREATE TABLE g (n BIGINT, k BIGINT AS (n * 7919 % 140000)) WITH (connector = 'generate', rows = 300000);
-    CREATE TABLE h (n BIGINT, k BIGINT AS (n % 1000), PRIMARY KEY (n)) WITH (connector = 'generate', rows = 200000);";
+    "CREATE TABLE g (n BIGINT, k BIGINT AS (n * 7919 % 400000)) WITH (connector = 'generate', rows = 450000, batch.max_rows = 150000);
+    CREATE TABLE h (n BIGINT, k BIGINT AS (n % 1000), PRIMARY KEY (n)) WITH (connector = 'generate', rows = 300000, batch.max_rows = 150000);";
 
 /// Over `g`, which grows, `h`, which has a key, and those before.
 const VIEWS: &[(&str, &str)] = &[
@@ -69,5 +69,5 @@ fn views_and_their_readers_have_all_rows() {
             .filter(|line| line.contains(&op))
             .count()
     };
-    assert_eq!(count("insert") - count("delete"), 140_000);
+    assert_eq!(count("insert") - count("delete"), 400_000);
 }
