@@ -53,7 +53,7 @@ impl Session {
         Ok(statement.execute(params).map_err(fault)?)
     }
 
-    /// Runs an INSERT that is not the first into its table in this transaction and returns the number of rows it
+    /// Runs an INSERT that may not be the first into its table in this transaction and returns the number of rows it
     /// added.
     ///
     /// Where the first had no rows, DuckDB 2.0.0 keeps an empty row group for it. Another one of 122,880 rows and more

@@ -16,7 +16,7 @@ use crate::connector::Stop;
 pub enum Role {
     Source,
     Consumer,
-    /// Writes out: when the last of these gives up, the sources stop.
+    /// Writes out.
     Sink,
 }
 
@@ -62,19 +62,11 @@ struct Inner {
     started: HashSet<String>,
     next_id: u64,
     failed: bool,
+    /// One of the sinks has given up.
+    sink_failed: bool,
     /// The run goes on although nobody is at work: statements may bring more.
     held: bool,
     stopping: bool,
-}
-
-impl Inner {
-    fn stop_sources(&mut self) {
-        self.stopping = true;
-        let members = self.members.values_mut().flatten();
-        for member in members.filter(|member| member.role == Role::Source) {
-            member.tell_to_stop();
-        }
-    }
 }
 
 /// After this time it is said whom a dismissal waits for.
@@ -85,6 +77,8 @@ pub struct Crew {
     inner: Mutex<Inner>,
     /// Rung at each change that may end the run.
     bell: (Sender<()>, Receiver<()>),
+    /// Rung when the last sink has ended and any of them had given up.
+    sinkless: (Sender<()>, Receiver<()>),
 }
 
 impl Default for Crew {
@@ -92,6 +86,7 @@ impl Default for Crew {
         Self {
             inner: Mutex::default(),
             bell: async_channel::bounded(1),
+            sinkless: async_channel::bounded(1),
         }
     }
 }
@@ -165,13 +160,13 @@ impl Crew {
             }
             let gave_up = !ok && !member.dismissed;
             inner.failed |= gave_up;
-            let mut others = inner.members.values().flatten();
-            if gave_up && member.role == Role::Sink && !others.any(|other| other.role == Role::Sink)
-            {
-                if !inner.stopping {
-                    tracing::info!("stopping: no sink is left");
+            if member.role == Role::Sink && !member.dismissed {
+                inner.sink_failed |= gave_up;
+                let mut others = inner.members.values().flatten();
+                if inner.sink_failed && !others.any(|other| other.role == Role::Sink) {
+                    // A full channel says it already.
+                    self.sinkless.0.try_send(()).unwrap_or_default();
                 }
-                inner.stop_sources();
             }
         }
         drop(inner);
@@ -181,6 +176,11 @@ impl Crew {
     /// Says whether nobody is at work.
     pub fn is_empty(&self) -> bool {
         self.inner().members.is_empty()
+    }
+
+    /// Says whether a sink has given up.
+    pub fn has_lost_a_sink(&self) -> bool {
+        self.inner().sink_failed
     }
 
     /// Says whether a node was started and not dismissed; it may have ended by itself.
@@ -199,7 +199,13 @@ impl Crew {
 
     /// Tells the sources to stop; the others take what is there and end.
     pub fn stop_sources(&self) {
-        self.inner().stop_sources();
+        let mut inner = self.inner();
+        inner.stopping = true;
+        let members = inner.members.values_mut().flatten();
+        for member in members.filter(|member| member.role == Role::Source) {
+            member.tell_to_stop();
+        }
+        drop(inner);
         self.ring();
     }
 
@@ -235,6 +241,12 @@ impl Crew {
             late = still_there(&waiting, bound - PATIENCE);
         }
         if late.is_empty() { Ok(()) } else { Err(late) }
+    }
+
+    /// Returns when no sink is left, and not because all have written what there was: nobody gets what the run brings.
+    pub async fn sinkless(&self) {
+        // The crew holds the other end.
+        self.sinkless.1.recv().await.unwrap_or_default();
     }
 
     /// Returns when nobody is at work any more, with whether all ended well.

@@ -385,8 +385,12 @@ impl Runtime {
         interrupted: impl Future<Output = ()>,
     ) -> Ended {
         let mut all = std::pin::pin!(all);
+        let sinkless = async {
+            self.crew.sinkless().await;
+            tracing::info!("stopping: no sink is left");
+        };
         let first = smol::future::or(async { Some(all.as_mut().await) }, async {
-            interrupted.await;
+            smol::future::or(interrupted, sinkless).await;
             None
         });
         if let Some(ok) = first.await {
@@ -405,6 +409,10 @@ impl Runtime {
             ?timeout,
             "not everything was written in time; the rest follows at the next run"
         );
+        let ended = match self.crew.has_lost_a_sink() {
+            true => Ended::Badly,
+            false => Ended::Well,
+        };
         self.crew.stop_all();
         // What is under way gets a moment to end by itself; what is committed is safe either way.
         let last = smol::future::or(async { Some(all.as_mut().await) }, async {
@@ -412,7 +420,7 @@ impl Runtime {
             None
         });
         last.await;
-        Ended::Well
+        ended
     }
 }
 

@@ -184,12 +184,14 @@ impl<'a> Changes<'a> {
                 ))?;
                 if let Some(query) = &query {
                     self.session
-                        .execute(&format!("INSERT INTO {table} {query}"), &[])?;
+                        .execute_batch(&format!("INSERT INTO {table} {query}"))?;
                 }
             }
         }
+        let mut first = query.is_none();
         for index in looked_up {
-            self.look_up(block, index, (&order, &table))?;
+            self.look_up(block, index, (&order, &table, first))?;
+            first = false;
         }
         self.counts(&table)
     }
@@ -309,12 +311,12 @@ impl<'a> Changes<'a> {
         undone(&changed.content, &changed.rows)
     }
 
-    /// Adds what comes and goes in a block because of keys that a mention touches.
+    /// Adds what comes and goes in a block because of keys that a mention touches, the first or more of it.
     fn look_up(
         &self,
         block: &Block,
         index: usize,
-        (order, table): (&[usize], &str),
+        (order, table, first): (&[usize], &str, bool),
     ) -> anyhow::Result<()> {
         let mention = &block.mentions[index];
         let Some(touch) = &mention.touch else {
@@ -341,8 +343,11 @@ impl<'a> Changes<'a> {
             }
         }
         if let Some(query) = union(&terms) {
-            self.session
-                .insert_more(&format!("INSERT INTO {table} {query}"), &[])?;
+            let sql = format!("INSERT INTO {table} {query}");
+            match first {
+                true => self.session.execute_batch(&sql)?,
+                false => drop(self.session.insert_more(&sql, &[])?),
+            }
         }
         Ok(())
     }
