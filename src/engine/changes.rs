@@ -312,14 +312,14 @@ mod tests {
     fn many_rows_inserted_after_none_are_found() {
         let (_folder, database) = database();
         let session = database.session().unwrap();
-        let many = "CREATE TEMP TABLE many AS FROM range(131072) AS _(n)";
-        session.execute_batch(many).unwrap();
+        let many = format!("CREATE TEMP TABLE many AS FROM range({MANY}) AS _(n)");
+        session.execute_batch(&many).unwrap();
         for (kind, table) in [("", "kept"), ("TEMP", "passing")] {
             let more = session.transaction(|session| {
                 session.execute_batch(&format!("CREATE {kind} TABLE {table} (n BIGINT)"))?;
                 let insert = format!("INSERT INTO {table} FROM temp.many WHERE n < $1::BIGINT");
                 session.execute(&insert, &[&0])?;
-                session.insert_more(&insert, &[&131_072])
+                session.insert_more(&insert, &[&i64::try_from(MANY)?])
             });
             assert_eq!(more.unwrap(), MANY);
             assert_eq!(found(&session, table), i64::try_from(MANY).ok());

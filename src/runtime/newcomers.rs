@@ -34,11 +34,6 @@ impl Newcomers {
         self.names().remove(name)
     }
 
-    /// Notes that the state knows something of a source or consumer by now.
-    pub fn known(&self, name: &str) {
-        self.names().remove(name);
-    }
-
     /// Nothing can be left half done under this lock.
     fn names(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

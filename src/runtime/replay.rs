@@ -425,7 +425,7 @@ fn source(
         let ledger = Ledger::new(&session);
         let head = ledger.stream(name)?.head;
         ledger.advance(name, head, Some(cursor))?;
-        runtime.shared.newcomers.known(name);
+        runtime.shared.newcomers.take(name);
     }
     let next = match plan.connector.cadence().0 {
         Cadence::Scheduled(_) if player.has_ticks(name) => None,

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::setting::Setting;
 
-const ROWS: &str =
-    "CREATE TABLE g (n BIGINT, k BIGINT AS (n * 7919 % 400000)) WITH (connector = 'generate', rows = 450000, batch.max_rows = 150000);
-    CREATE TABLE h (n BIGINT, k BIGINT AS (n % 1000), PRIMARY KEY (n)) WITH (connector = 'generate', rows = 300000, batch.max_rows = 150000);";
+const ROWS: &str = "CREATE TABLE g (n BIGINT, k BIGINT AS (n * 7919 % 400000)) WITH (
+        connector = 'generate', rows = 450000, batch.max_rows = 150000);
+    CREATE TABLE h (n BIGINT, k BIGINT AS (n % 1000), PRIMARY KEY (n)) WITH (
+        connector = 'generate', rows = 300000, batch.max_rows = 150000);";
 
 /// Over `g`, which grows, `h`, which has a key, and those before.
 const VIEWS: &[(&str, &str)] = &[

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::setting::{Setting, assert_rows, column, file_names, file_rows, ids};
+use crate::support::binary::binary;
 use crate::support::http::Reply;
 
 const SOURCE: &str = "CREATE TABLE t (id BIGINT, name STRING AS ('name, \"' || id || '\"'), at TIMESTAMP AS (make_timestamp(id)))
@@ -239,7 +240,7 @@ fn a_sink_that_cannot_take_deletes_refuses_a_relation_that_changes() {
 fn with_head(setting: &Setting, arguments: &str) -> (String, String) {
     let command = format!(
         "(timeout 60 '{}' run pipeline.sql {arguments}; echo code $? >&2) | head -n 2",
-        env!("CARGO_BIN_EXE_omlsp")
+        binary().display()
     );
     let output = std::process::Command::new("sh")
         .args(["-c", &command])

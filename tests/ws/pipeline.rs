@@ -118,10 +118,17 @@ fn the_example_follows_the_symbols_of_its_view() {
     }
 }
 
-/// A source that keeps its rows, and is soon tired of silence.
-const TABLE: &str = "CREATE TABLE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/',
-        headers.Authorization = SECRET token, ping_interval = '100ms', idle_timeout = '1500ms');
-    CREATE SECRET token WITH (backend = 'env') AS 'TOKEN';";
+/// A source that keeps its rows, and after this time is tired of silence.
+fn table(idle_timeout: &str) -> String {
+    format!(
+        "CREATE TABLE pushed (a BIGINT) WITH (connector = 'ws', url = '${{WS}}/',
+            headers.Authorization = SECRET token, ping_interval = '100ms', idle_timeout = '{idle_timeout}');
+        CREATE SECRET token WITH (backend = 'env') AS 'TOKEN';"
+    )
+}
+
+/// Soon enough for a test.
+const SOON: &str = "1500ms";
 
 /// Plays the scripts one after the other to the table, waits for the row of the last, and returns the gaps of
 /// `omlsp_errors` and what was logged.
@@ -194,9 +201,8 @@ fn expect_gaps(table: &str, ends: &[(Step, &str)]) {
 fn every_way_to_lose_a_connection_is_a_gap_in_the_log_the_errors_and_the_count() {
     let large = format!("{{\"a\":0,\"pad\":\"{}\"}}", "x".repeat(64 << 20));
     // A machine under load takes its time to send 64 MB: nobody is to be tired of that.
-    let patient = TABLE.replace("1500ms", "60s");
     expect_gaps(
-        &patient,
+        &table("60s"),
         &[
             (Step::HangUp, "the server hung up without a close frame"),
             (
@@ -220,7 +226,7 @@ fn silence_is_a_gap_also_in_the_middle_of_a_frame() {
     let half_a_frame = [&[0x81, 100][..], br#"{"a":9}"#].concat();
     let reason = "nothing arrived for 1.5s (`idle_timeout`)";
     expect_gaps(
-        TABLE,
+        &table(SOON),
         &[(Step::Stall, reason), (Step::Garbage(half_a_frame), reason)],
     );
 }
@@ -231,7 +237,7 @@ fn a_refused_handshake_is_a_state_and_one_line() {
         let (project, server) = (Project::new(), WsServer::start());
         server.script("/", vec![vec![text(r#"{"a":1}"#)]]);
         server.refuse(&[status; 4]);
-        let mut running = run(&project, &server, TABLE)
+        let mut running = run(&project, &server, &table(SOON))
             .env("TOKEN", "s3cr3t-t0ken")
             .spawn();
         let refused = format!("the server refused the handshake with {words}");

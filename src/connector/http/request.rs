@@ -496,3 +496,15 @@ fn is_dots(segment: &[u8]) -> bool {
     }
     (1..=2).contains(&dots)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::dot_segments;
+
+    #[test]
+    fn dots_are_found_however_they_are_written() {
+        assert_eq!(dot_segments("http://h/./a/%2E/..?x=/../#/.."), 3);
+        assert_eq!(dot_segments("http://h/%2e./.%2E/%2E%2e"), 3);
+        assert_eq!(dot_segments("http://h/.../.a/a./%2/%2f/%252e//"), 0);
+    }
+}

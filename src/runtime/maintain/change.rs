@@ -311,7 +311,7 @@ impl<'a> Changes<'a> {
         undone(&changed.content, &changed.rows)
     }
 
-    /// Adds what comes and goes in a block because of keys that a mention touches, the first or more of it.
+    /// Adds what comes and goes in a block because of keys that a mention touches, `first` into its table or not.
     fn look_up(
         &self,
         block: &Block,
@@ -344,9 +344,10 @@ impl<'a> Changes<'a> {
         }
         if let Some(query) = union(&terms) {
             let sql = format!("INSERT INTO {table} {query}");
-            match first {
-                true => self.session.execute_batch(&sql)?,
-                false => drop(self.session.insert_more(&sql, &[])?),
+            if first {
+                self.session.execute_batch(&sql)?;
+            } else {
+                self.session.insert_more(&sql, &[])?;
             }
         }
         Ok(())
