@@ -137,6 +137,10 @@ impl SourceConnector for GenerateSource {
         (Cadence::Continuous, Overlap::Skip)
     }
 
+    fn endless(&self) -> bool {
+        self.end == ROWS_MAX
+    }
+
     fn on_error(&self) -> OnError {
         OnError::default()
     }

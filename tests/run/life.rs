@@ -267,6 +267,21 @@ fn once_fails_if_one_poll_failed_and_the_others_still_ran() {
 }
 
 #[test]
+fn once_leaves_out_what_never_ends() {
+    let setting = Setting::new(
+        "CREATE TABLE endless (n BIGINT) WITH (connector = 'generate', rows_per_second = 10);
+        CREATE TABLE ended (n BIGINT) WITH (connector = 'generate', rows = 3);
+        CREATE SINK p FROM (SELECT n FROM endless UNION ALL SELECT n FROM ended) WITH (connector = 'stdout');",
+    );
+    let output = setting.run(["--once"]).run().expect_code(0);
+    assert_eq!(output.stdout.lines().count(), 3, "{output}");
+    assert!(
+        output.stderr.contains("left out of --once: it never ends"),
+        "{output}"
+    );
+}
+
+#[test]
 fn a_state_has_one_owner() {
     let setting = Setting::scripted(POLLED, vec![ids([1])]);
     let mut first = setting.run([]).spawn();

@@ -42,6 +42,8 @@ pub enum Step {
     Garbage(Vec<u8>),
     /// Neither reads nor writes any more; the connection stays open.
     Stall,
+    /// Neither reads nor writes for so long.
+    Hush(Duration),
     /// Reads, answers pings and sends what is pushed, until the client leaves. Also the end of a script
     /// that has none of its own.
     Serve,
@@ -424,6 +426,7 @@ impl Connection {
                     }
                     return Ok(());
                 }
+                Step::Hush(pause) => thread::sleep(*pause),
                 Step::Serve => return self.serve(),
             }
         }

@@ -232,6 +232,28 @@ fn silence_is_a_gap_also_in_the_middle_of_a_frame() {
 }
 
 #[test]
+fn a_frame_that_comes_slowly_is_no_silence() {
+    let row = |a: i64| format!("{{\"a\":{a}}}").into_bytes();
+    let mut frame = vec![0x81, 100];
+    frame.extend([b' '; 93]);
+    frame.extend(row(7));
+    // In all it takes twice as long as silence may last.
+    let mut slow: Vec<Step> = Vec::new();
+    for piece in frame.chunks(17) {
+        slow.extend([
+            Step::Garbage(piece.to_vec()),
+            Step::Hush(Duration::from_millis(500)),
+        ]);
+    }
+    slow.extend([text(r#"{"a":8}"#), Step::HangUp]);
+    let (gaps, _) = gaps_of(&table(SOON), vec![slow, vec![text(r#"{"a":9}"#)]], 9);
+    assert!(
+        gaps.len() == 1 && gaps[0].contains("hung up"),
+        "only the end is one: {gaps:#?}"
+    );
+}
+
+#[test]
 fn a_refused_handshake_is_a_state_and_one_line() {
     for (status, words) in [(401, "401 Unauthorized"), (429, "429 Too Many Requests")] {
         let (project, server) = (Project::new(), WsServer::start());

@@ -21,6 +21,7 @@ use super::backoff;
 use super::dial::{Dialer, Socket, describe};
 use super::executor::{dropped, within};
 use super::frames::{Frames, Received};
+use super::hearing::LastHeard;
 use super::inbox::{Gone, Item, Sender};
 use super::options::WsOptions;
 use super::tape::Taping;
@@ -122,7 +123,7 @@ impl Connection {
         loop {
             let count = self.shared.count.load(Ordering::Relaxed);
             let (reason, retry_after) = match self.shared.dialer.dial(&self.address, count).await {
-                Ok(socket) => {
+                Ok((socket, last_heard)) => {
                     refused = false;
                     if attempt > 0 {
                         self.report(Event::Recovered).await?;
@@ -132,7 +133,8 @@ impl Connection {
                         self.report_gap(gap).await?;
                     }
                     let socket = slot.insert(socket);
-                    let mut session = Session::new(&self.shared, &self.address, (socket, frames));
+                    let mut session =
+                        Session::new(&self.shared, &self.address, (socket, last_heard), frames);
                     let lost = session.receive().await?;
                     if session.started.elapsed() >= STABLE_AFTER {
                         attempt = 0;
@@ -258,6 +260,8 @@ struct Session<'s> {
     shared: &'s Shared,
     address: &'s Address,
     socket: &'s mut Socket,
+    /// When it last brought bytes, be they a whole frame or not.
+    last_heard: LastHeard,
     /// Received and not yet handed over.
     frames: &'s mut Frames,
     messages_max: usize,
@@ -276,7 +280,8 @@ impl<'s> Session<'s> {
     fn new(
         shared: &'s Shared,
         address: &'s Address,
-        (socket, frames): (&'s mut Socket, &'s mut Frames),
+        (socket, last_heard): (&'s mut Socket, LastHeard),
+        frames: &'s mut Frames,
     ) -> Self {
         let now = Instant::now();
         let next_ping = now + shared.options.ping_interval;
@@ -284,6 +289,7 @@ impl<'s> Session<'s> {
             shared,
             address,
             socket,
+            last_heard,
             frames,
             messages_max: shared.options.batch_rows_max,
             started: now,
@@ -416,7 +422,8 @@ impl<'s> Session<'s> {
     async fn keep_alive(&mut self) -> Result<(), Lost> {
         let options = &self.shared.options;
         let now = Instant::now();
-        if now.duration_since(self.last_frame) >= options.idle_timeout {
+        let last = self.last_frame.max(self.last_heard.get());
+        if now.duration_since(last) >= options.idle_timeout {
             let reason = format!(
                 "nothing arrived for {:?} (`idle_timeout`)",
                 options.idle_timeout
@@ -441,7 +448,7 @@ impl<'s> Session<'s> {
             }
             self.next_ping = now + options.ping_interval;
         }
-        self.due = self.next_ping.min(self.last_frame + options.idle_timeout);
+        self.due = self.next_ping.min(last + options.idle_timeout);
         self.timer.set_at(self.due);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
-use async_tungstenite::smol::{ConnectStream, client_async_tls_with_connector_and_config};
+use async_tungstenite::smol::{ClientStream, client_async_tls_with_connector_and_config};
 use async_tungstenite::tungstenite::client::IntoClientRequest as _;
 use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use async_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -21,6 +21,7 @@ use url::{Host, Url};
 use super::address::Address;
 use super::backoff::parse_retry_after;
 use super::executor::within;
+use super::hearing::{Hearing, LastHeard};
 use super::options::WsOptions;
 
 /// Of each of: resolving the name, connecting with the handshakes, subscribing. The other side of the
@@ -45,7 +46,7 @@ const WRITE_BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Of the body of a refusal, enough to recognise an error page or an error object.
 const SNIPPET_CHARACTERS_MAX: usize = 200;
 
-pub(super) type Socket = WebSocketStream<ConnectStream>;
+pub(super) type Socket = WebSocketStream<ClientStream<Hearing>>;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -96,11 +97,16 @@ impl Dialer {
         })
     }
 
-    /// Connects and subscribes. `connections` is how many the source has, for the size of the buffers.
+    /// Connects and subscribes; returns the socket and what tells when it last brought bytes. `connections` is how
+    /// many the source has, for the size of the buffers.
     ///
     /// # Errors
     /// [`Refusal`], its words free of the URL.
-    pub async fn dial(&self, address: &Address, connections: usize) -> Result<Socket, Refusal> {
+    pub async fn dial(
+        &self,
+        address: &Address,
+        connections: usize,
+    ) -> Result<(Socket, LastHeard), Refusal> {
         let url = Url::parse(address.url.expose()).map_err(|_| "not a URL".to_owned())?;
         let late = |what: &str| format!("{what} took longer than {CONNECT_TIMEOUT:?}");
         let targets = {
@@ -113,10 +119,10 @@ impl Dialer {
             self.shake_hands(&url, &targets, connections),
         )
         .await;
-        let mut socket = shaking.ok_or_else(|| late("connecting"))??;
+        let (mut socket, last_heard) = shaking.ok_or_else(|| late("connecting"))??;
         let subscribing = within(CONNECT_TIMEOUT, self.subscribe(&mut socket)).await;
         subscribing.ok_or_else(|| late("subscribing"))??;
-        Ok(socket)
+        Ok((socket, last_heard))
     }
 
     async fn shake_hands(
@@ -124,7 +130,7 @@ impl Dialer {
         url: &Url,
         targets: &[SocketAddr],
         connections: usize,
-    ) -> Result<Socket, Refusal> {
+    ) -> Result<(Socket, LastHeard), Refusal> {
         let request = self.request(url)?;
         let stream = TcpStream::connect(targets)
             .await
@@ -142,9 +148,11 @@ impl Dialer {
             .max_message_size(Some(self.frame_bytes_max))
             .max_frame_size(Some(self.frame_bytes_max));
         let connector = self.tls.clone().map(Into::into);
+        let stream = Hearing::new(stream);
+        let last_heard = stream.last_heard();
         client_async_tls_with_connector_and_config(request, stream, connector, Some(config))
             .await
-            .map(|(socket, _)| socket)
+            .map(|(socket, _)| (socket, last_heard))
             .map_err(refusal)
     }
 

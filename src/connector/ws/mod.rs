@@ -15,6 +15,7 @@ mod backoff;
 mod batch;
 mod executor;
 mod frames;
+mod hearing;
 mod inbox;
 
 mod dial;
