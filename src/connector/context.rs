@@ -1,6 +1,7 @@
 //! What a connector is handed with every blocking call: the signal to stop, the clock, a place to report to,
 //! and the record that is written or played.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -200,7 +201,16 @@ impl Context {
 /// A signal that is given once and seen by all clones.
 #[derive(Clone, Default)]
 pub struct Stop {
-    shared: Arc<(Mutex<bool>, Condvar)>,
+    shared: Arc<Signal>,
+}
+
+/// What the clones share. The signal is looked at far more often than anybody waits for it.
+#[derive(Default)]
+struct Signal {
+    given: AtomicBool,
+    /// Held while it is given, so that nobody begins to wait in that moment.
+    giving: Mutex<()>,
+    changed: Condvar,
 }
 
 /// The error that a call ends with after [`Stop::stop`].
@@ -218,17 +228,14 @@ impl std::error::Error for Stopped {}
 impl Stop {
     /// Gives the signal and wakes every [`Stop::wait`].
     pub fn stop(&self) {
-        let (stopped, changed) = &*self.shared;
-        *stopped.lock().expect("no panic happens under this lock") = true;
-        changed.notify_all();
+        let giving = &self.shared.giving;
+        let _giving = giving.lock().expect("no panic happens under this lock");
+        self.shared.given.store(true, Ordering::Release);
+        self.shared.changed.notify_all();
     }
 
     pub fn is_stopped(&self) -> bool {
-        *self
-            .shared
-            .0
-            .lock()
-            .expect("no panic happens under this lock")
+        self.shared.given.load(Ordering::Acquire)
     }
 
     /// Returns at once, with an error if the signal was given.
@@ -248,10 +255,12 @@ impl Stop {
     /// # Errors
     /// [`Stopped`].
     pub fn wait(&self, pause: Duration) -> Result<(), Stopped> {
-        let (stopped, changed) = &*self.shared;
+        let Signal {
+            giving, changed, ..
+        } = &*self.shared;
         let end = Instant::now() + pause;
-        let mut guard = stopped.lock().expect("no panic happens under this lock");
-        while !*guard {
+        let mut guard = giving.lock().expect("no panic happens under this lock");
+        while !self.is_stopped() {
             let Some(left) = end
                 .checked_duration_since(Instant::now())
                 .filter(|left| !left.is_zero())

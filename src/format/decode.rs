@@ -23,7 +23,7 @@ use crate::batch::{Column, Decoded, Reject, Schema};
 use super::column;
 use super::fields::{Matcher, Names, Slot};
 use super::instant::TimestampUnit;
-use super::jq::{Answer, Filter, Halt, Plan, Sink, Way, write_object};
+use super::jq::{Answer, Filter, Halt, Plan, Sink, Split, Way, write_object};
 use super::number;
 use super::scan::{Cursor, Fault};
 use super::value::{self, Value};
@@ -35,9 +35,12 @@ use rows::{RowSink, Rows};
 #[derive(Clone, Debug)]
 pub struct Decoder {
     columns: Arc<[Column]>,
+    /// Those of the columns.
+    names: Arc<Names>,
     schema: Schema,
     filter: Filter,
     unit: Option<TimestampUnit>,
+    split: Split,
 }
 
 /// A decoded page of a paginated answer.
@@ -70,10 +73,12 @@ impl Decoder {
             })
             .collect();
         Self {
+            names: Arc::new(Names::new(names_of(&columns))),
             columns,
             schema: Arc::new(ArrowSchema::new(fields)),
             filter,
             unit,
+            split: Split::default(),
         }
     }
 
@@ -173,8 +178,10 @@ impl Decoder {
 
     fn run(&self, cursor_field: Option<&str>) -> Run<'_> {
         let rows = Rows::new(&self.columns, self.unit, cursor_field);
-        let names = self.columns.iter().map(|column| column.name.as_str());
-        let names = Arc::new(Names::new(names.chain(rows.extra_name())));
+        let names = match rows.extra_name() {
+            None => Arc::clone(&self.names),
+            extra => Arc::new(Names::new(names_of(&self.columns).chain(extra))),
+        };
         let plan = self.filter.plan().cloned();
         let slots = match plan.as_ref().and_then(Plan::member_names) {
             Some(members) => Slots::new(members, &rows),
@@ -187,8 +194,13 @@ impl Decoder {
             plan,
             slots,
             scratch: Vec::new(),
+            split: self.split,
         }
     }
+}
+
+fn names_of(columns: &[Column]) -> impl Iterator<Item = &str> {
+    columns.iter().map(|column| column.name.as_str())
 }
 
 /// One body while it is decoded.
@@ -201,6 +213,7 @@ struct Run<'d> {
     slots: Slots,
     /// The memory of the members of one row, for the next one.
     scratch: Vec<Slot<'static>>,
+    split: Split,
 }
 
 impl Run<'_> {
@@ -217,7 +230,12 @@ impl Run<'_> {
             listed: plan.listed,
             scratch: &mut self.scratch,
         };
-        let walked = plan.run(cursor, &mut sink);
+        // Where many documents follow each other, none of them is large.
+        let split = match start.since(0).trim_start().is_empty() {
+            true => self.split,
+            false => Split::NONE,
+        };
+        let walked = plan.run(cursor, &mut sink, split);
         match walked {
             Ok(()) => Ok(Ok(())),
             Err(Halt::Fault(fault)) => Ok(Err(fault)),
@@ -251,7 +269,7 @@ impl Run<'_> {
             for item in items {
                 row.clear();
                 value::write_val(item, &mut row)?;
-                let pushed = sink.row(&mut Cursor::new(&row));
+                let pushed = sink.take(&mut Cursor::new(&row));
                 pushed.map_err(|fault| anyhow!("{}", fault.describe(&row)))?;
             }
             Ok(())
@@ -361,7 +379,7 @@ fn find_link(text: &str, filter: &Filter) -> anyhow::Result<Option<String>> {
         let mut outputs: Vec<String> = Vec::new();
         let mut plan = filter.plan().filter(|plan| !plan.listed).cloned();
         let walked = match &mut plan {
-            Some(plan) => plan.run(cursor, &mut LinkSink(&mut outputs)),
+            Some(plan) => plan.run(cursor, &mut LinkSink(&mut outputs), Split::NONE),
             None => Err(Halt::Unexpected),
         };
         match walked {
@@ -408,7 +426,9 @@ fn interpret_all(
 struct LinkSink<'o>(&'o mut Vec<String>);
 
 impl Sink for LinkSink<'_> {
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+    type Part = Self;
+
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
         self.0.push(cursor.value()?.to_owned());
         Ok(())
     }

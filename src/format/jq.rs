@@ -14,10 +14,12 @@ mod places;
 mod plan;
 mod recognise;
 mod scope;
+mod split;
 mod walk;
 
 pub use evaluate::{Answer, write_object};
 pub use plan::{Halt, Plan};
+pub use split::Split;
 pub use walk::{Sink, emptied};
 
 use std::sync::{Arc, OnceLock};

@@ -95,25 +95,25 @@ impl Asking<'_> {
         mut cache: Option<&mut Cache>,
     ) -> anyhow::Result<()> {
         let questions = questions(params)?;
-        let mut parts: Vec<RecordBatch> = Vec::new();
+        let mut answered = Answered::default();
         let mut open = Vec::new();
         for question in questions {
             match cache
                 .as_mut()
                 .and_then(|cache| cache.get(&question.values, self.trigger))
             {
-                Some(rows) => parts.push(self.with_params(params, question.row, &rows)?),
+                Some(rows) => answered.push(question.row, rows)?,
                 None => open.push(question),
             }
         }
         for (question, decoded) in self.request_all(open)? {
             let rows = self.accepted(decoded)?;
-            parts.push(self.with_params(params, question.row, &rows)?);
             if let Some(cache) = cache.as_mut() {
-                cache.put(question.values, rows, self.trigger);
+                cache.put(question.values, rows.clone(), self.trigger);
             }
+            answered.push(question.row, rows)?;
         }
-        self.fill(session, answers, &parts)
+        self.fill(session, answers, self.with_params(params, answered)?)
     }
 
     /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
@@ -203,19 +203,21 @@ impl Asking<'_> {
     fn with_params(
         &self,
         params: &RecordBatch,
-        row: usize,
-        rows: &RecordBatch,
-    ) -> anyhow::Result<RecordBatch> {
-        let indices = repeated(row, rows.num_rows());
+        answered: Answered,
+    ) -> anyhow::Result<Option<RecordBatch>> {
+        let Some(first) = answered.rows.first() else {
+            return Ok(None);
+        };
+        let rows = compute::concat_batches(first.schema_ref(), &answered.rows)?;
+        drop(answered.rows);
+        let indices = UInt64Array::from(answered.asked_by);
         let mut columns: Vec<ArrayRef> = Vec::new();
         for column in params.columns() {
             columns.push(compute::take(column.as_ref(), &indices, None)?);
         }
         columns.extend(rows.columns().iter().cloned());
-        Ok(RecordBatch::try_new(
-            self.schema(params.schema_ref()),
-            columns,
-        )?)
+        let schema = self.schema(params.schema_ref());
+        Ok(Some(RecordBatch::try_new(schema, columns)?))
     }
 
     fn schema(&self, params: &crate::batch::Schema) -> crate::batch::Schema {
@@ -233,7 +235,12 @@ impl Asking<'_> {
 
     /// Writes the answers with their generated columns; a row whose columns cannot be computed is set
     /// aside.
-    fn fill(&self, session: &Session, answers: &str, parts: &[RecordBatch]) -> anyhow::Result<()> {
+    fn fill(
+        &self,
+        session: &Session,
+        answers: &str,
+        rows: Option<RecordBatch>,
+    ) -> anyhow::Result<()> {
         let table = crate::sql::quote_ident(answers);
         let trigger_us = self.trigger.timestamp_micros();
         let columns: Vec<String> = (self.lookup.visible.iter())
@@ -243,12 +250,8 @@ impl Asking<'_> {
             "CREATE OR REPLACE TEMP TABLE {table} ({})",
             columns.join(", ")
         ))?;
-        let Some(first) = parts.first() else {
-            return Ok(());
-        };
         let sql = format!("INSERT INTO temp.{table} {}", self.lookup.answers_sql);
-        let all = compute::concat_batches(first.schema_ref(), parts)?;
-        let mut open = vec![all];
+        let mut open = Vec::from_iter(rows);
         while let Some(part) = open.pop() {
             if part.num_rows() == 0 {
                 continue;
@@ -274,9 +277,21 @@ impl Asking<'_> {
     }
 }
 
-fn repeated(row: usize, count: usize) -> UInt64Array {
-    let row = u64::try_from(row).expect("a batch has fewer than 2^64 rows");
-    UInt64Array::from(vec![row; count])
+/// The rows of answers, and for each which row of the params asked for it.
+#[derive(Default)]
+struct Answered {
+    rows: Vec<RecordBatch>,
+    asked_by: Vec<u64>,
+}
+
+impl Answered {
+    fn push(&mut self, asked_by: usize, rows: RecordBatch) -> anyhow::Result<()> {
+        let asked_by = u64::try_from(asked_by)?;
+        self.asked_by
+            .extend(std::iter::repeat_n(asked_by, rows.num_rows()));
+        self.rows.push(rows);
+        Ok(())
+    }
 }
 
 /// Returns the tuples without NULL: a row that lacks a param has no answer.

@@ -149,7 +149,10 @@ impl Board {
             .statuses
             .lock()
             .expect("no panic happens under this lock");
-        Arc::clone(statuses.entry(name.to_owned()).or_default())
+        match statuses.get(name) {
+            Some(status) => Arc::clone(status),
+            None => Arc::clone(statuses.entry(name.to_owned()).or_default()),
+        }
     }
 
     /// Returns the status of an entity, if it has one.

@@ -3,6 +3,8 @@
 //! Credentials stay with the origin of `url`: a redirect or a next link to another one is an error as
 //! soon as the entity has `auth.*`, a secret parameter, or a header that may be a credential.
 
+use std::borrow::Cow;
+
 use ureq::http::{Method, header};
 use url::Url;
 
@@ -128,7 +130,7 @@ impl Client {
         wanted: Wanted,
         context: &Context,
     ) -> Result<Response, Attempt> {
-        let mut current = request.clone();
+        let mut current = Cow::Borrowed(request);
         let mut redirects = 0;
         let mut refused_token = None;
         loop {
@@ -153,6 +155,7 @@ impl Client {
                 );
                 return Err(Failure::Failed(message).into());
             }
+            let current = current.to_mut();
             if response.status == 303 {
                 current.method = Method::GET;
                 current.body = None;
@@ -165,12 +168,15 @@ impl Client {
     }
 
     /// Returns the request with its authentication, and the token that is in it.
-    fn signed(
+    fn signed<'r>(
         &self,
-        request: &Request,
+        request: &'r Request,
         refused: Option<&Secret>,
         context: &Context,
-    ) -> Result<(Request, Option<Secret>), Attempt> {
+    ) -> Result<(Cow<'r, Request>, Option<Secret>), Attempt> {
+        if self.auth.is_none() {
+            return Ok((Cow::Borrowed(request), None));
+        }
         let mut signed = request.clone();
         let mut token = None;
         let failed =
@@ -184,7 +190,7 @@ impl Client {
             token = Some(value);
         }
         self.auth.sign(&mut signed, context.now()).map_err(failed)?;
-        Ok((signed, token))
+        Ok((Cow::Owned(signed), token))
     }
 
     /// Returns where a redirect leads, or `None` if the answer is none that can be followed.
@@ -227,11 +233,14 @@ impl Client {
 /// Returns true for the same scheme, host and port, or for a step from http to https on one host at the
 /// usual ports.
 fn is_same_origin(base: &Url, target: &Url) -> bool {
-    let upgrade = (base.scheme(), target.scheme()) == ("http", "https")
-        && base.host() == target.host()
-        && base.port().is_none()
-        && target.port().is_none();
-    base.origin() == target.origin() || upgrade
+    // The origin of an address of the web is its scheme, host and port (WHATWG URL), and `base` is one.
+    base.host() == target.host()
+        && match (base.scheme(), target.scheme()) {
+            ("http", "https") => base.port().is_none() && target.port().is_none(),
+            (one, other) => {
+                one == other && base.port_or_known_default() == target.port_or_known_default()
+            }
+        }
 }
 
 fn take_limits(options: &mut Options<'_>, concurrency: usize) -> WireLimits {

@@ -1,7 +1,9 @@
 //! The rows of one body: columns under construction, and what was refused.
 
-use crate::batch::array::{ArrayRef, RecordBatchOptions};
-use crate::batch::{Column, Decoded, RecordBatch, Reject, Schema};
+use std::sync::Arc;
+
+use crate::batch::array::{Array, ArrayRef, RecordBatchOptions};
+use crate::batch::{Column, Decoded, RecordBatch, Reject, Schema, compute};
 
 use super::build::Slots;
 use crate::format::column::{self, ColumnBuilder};
@@ -13,14 +15,23 @@ use crate::format::value::{Value, write_compact};
 
 /// The rows so far.
 pub struct Rows {
-    columns: Vec<Column>,
+    columns: Arc<[Column]>,
+    unit: Option<TimestampUnit>,
+    /// Rows that are built, before those in the builders.
+    built: Vec<Built>,
     builders: Vec<Box<dyn ColumnBuilder>>,
-    /// Rows in every builder.
+    /// Rows in `built` and the builders.
     accepted: usize,
     rejects: Vec<Reject>,
     /// Rows of the filter, refused ones included.
     count: usize,
     cursor: Option<LastCursor>,
+}
+
+/// Columns of so many rows.
+struct Built {
+    arrays: Vec<ArrayRef>,
+    rows: usize,
 }
 
 /// The field of the last row that pagination goes on from.
@@ -41,13 +52,10 @@ pub struct Mark {
 
 impl Rows {
     pub fn new(
-        columns: &[Column],
+        columns: &Arc<[Column]>,
         unit: Option<TimestampUnit>,
         cursor_field: Option<&str>,
     ) -> Self {
-        let builders = columns
-            .iter()
-            .map(|column| column::builder(&column.arrow, &column.sql_type, unit));
         let cursor = cursor_field.map(|name| {
             let same = |column: &Column| column.name.to_lowercase() == name.to_lowercase();
             let slot = columns.iter().position(same).unwrap_or(columns.len());
@@ -57,14 +65,86 @@ impl Rows {
                 raw: None,
             }
         });
+        Self::of(columns, unit, cursor)
+    }
+
+    fn of(
+        columns: &Arc<[Column]>,
+        unit: Option<TimestampUnit>,
+        cursor: Option<LastCursor>,
+    ) -> Self {
+        let builders = columns
+            .iter()
+            .map(|column| column::builder(&column.arrow, &column.sql_type, unit));
         Self {
             builders: builders.collect(),
-            columns: columns.to_vec(),
+            built: Vec::new(),
+            columns: Arc::clone(columns),
+            unit,
             accepted: 0,
             rejects: Vec::new(),
             count: 0,
             cursor,
         }
+    }
+
+    /// Returns none, of the same columns, to be joined later.
+    pub fn none(&self) -> Self {
+        let cursor = self.cursor.as_ref().map(|cursor| LastCursor {
+            raw: None,
+            name: cursor.name.clone(),
+            ..*cursor
+        });
+        Self::of(&self.columns, self.unit, cursor)
+    }
+
+    /// Adds rows behind these.
+    pub fn join(&mut self, mut other: Self) {
+        self.build();
+        other.build();
+        self.built.append(&mut other.built);
+        self.accepted += other.accepted;
+        self.rejects.append(&mut other.rejects);
+        if other.count > 0 {
+            self.cursor = other.cursor;
+        }
+        self.count += other.count;
+    }
+
+    /// Moves what is in the builders to what is built.
+    fn build(&mut self) {
+        let rows = self.accepted - self.built_rows();
+        if rows > 0 {
+            let builders = self.builders.iter_mut();
+            let arrays = builders.map(|builder| builder.finish()).collect();
+            self.built.push(Built { arrays, rows });
+        }
+    }
+
+    fn built_rows(&self) -> usize {
+        self.built.iter().map(|built| built.rows).sum()
+    }
+
+    /// Forgets all rows but the first ones.
+    fn truncate(&mut self, rows: usize) {
+        let mut before = self.built_rows();
+        for builder in &mut self.builders {
+            builder.truncate(rows.saturating_sub(before));
+        }
+        while before > rows
+            && let Some(mut last) = self.built.pop()
+        {
+            before -= last.rows;
+            if before < rows {
+                last.rows = rows - before;
+                for array in &mut last.arrays {
+                    *array = array.slice(0, last.rows);
+                }
+                self.built.push(last);
+                break;
+            }
+        }
+        self.accepted = rows;
     }
 
     /// Makes room for so many rows more.
@@ -113,14 +193,11 @@ impl Rows {
     }
 
     pub fn rollback(&mut self, mark: Mark) {
-        self.accepted = mark.accepted;
+        self.truncate(mark.accepted);
         self.rejects.truncate(mark.rejects);
         self.count = mark.count;
         if let Some(cursor) = &mut self.cursor {
             cursor.raw = mark.cursor;
-        }
-        for builder in &mut self.builders {
-            builder.truncate(mark.accepted);
         }
     }
 
@@ -145,8 +222,9 @@ impl Rows {
         }
         for number in 0..self.columns.len() {
             if let Err(message) = self.append(number, value_of(number)) {
+                let accepted = self.accepted - self.built_rows();
                 for builder in &mut self.builders[..number] {
-                    builder.truncate(self.accepted);
+                    builder.truncate(accepted);
                 }
                 self.rejects.push(Reject {
                     message,
@@ -204,17 +282,36 @@ impl Rows {
     /// # Errors
     /// Arrow refuses the arrays, which would be our fault.
     pub fn finish(mut self, schema: &Schema) -> anyhow::Result<Decoded> {
-        let arrays: Vec<ArrayRef> = self
-            .builders
-            .iter_mut()
-            .map(|builder| builder.finish())
-            .collect();
+        let arrays = if self.built.is_empty() {
+            let builders = self.builders.iter_mut();
+            builders.map(|builder| builder.finish()).collect()
+        } else {
+            self.build();
+            joined(std::mem::take(&mut self.built))?
+        };
         let options = RecordBatchOptions::new().with_row_count(Some(self.accepted));
         let rows = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
         Ok(Decoded {
             rows,
             rejects: self.rejects,
         })
+    }
+}
+
+/// Puts columns together, one after the other, so that the parts of each are given up before the next is made.
+fn joined(parts: Vec<Built>) -> anyhow::Result<Vec<ArrayRef>> {
+    let mut columns: Vec<_> = parts
+        .into_iter()
+        .map(|part| part.arrays.into_iter())
+        .collect();
+    let mut arrays = Vec::new();
+    loop {
+        let pieces: Vec<ArrayRef> = columns.iter_mut().filter_map(Iterator::next).collect();
+        if pieces.is_empty() {
+            return Ok(arrays);
+        }
+        let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+        arrays.push(compute::concat(&pieces)?);
     }
 }
 
@@ -236,7 +333,7 @@ impl RowSink<'_> {
     /// # Errors
     /// The text is not JSON.
     #[inline]
-    pub fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+    pub fn take(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         let start = cursor.at;
         let mut slots: Vec<Slot<'_>> = emptied(std::mem::take(self.scratch));
         slots.resize(self.rows.slot_count(), Slot::default());
@@ -264,21 +361,75 @@ impl RowSink<'_> {
     }
 }
 
-impl Sink for RowSink<'_> {
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
-        if cursor.peek() != Some(b'[') || self.listed {
-            return Ok(self.row(cursor)?);
-        }
-        let mut more = cursor.open(b']')?;
-        while more {
-            self.row(cursor)?;
-            more = cursor.next_member(b']')?;
-        }
-        Ok(())
+impl<'r> Sink for RowSink<'r> {
+    type Part = RowPart<'r>;
+
+    #[inline]
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+        Ok(self.take(cursor)?)
     }
 
+    fn flattens(&self) -> bool {
+        !self.listed
+    }
+
+    #[inline]
     fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
         self.slots.push(names, values, self.rows);
         Ok(())
+    }
+
+    fn part(&self) -> Option<RowPart<'r>> {
+        Some(RowPart {
+            rows: self.rows.none(),
+            matcher: self.matcher.clone(),
+            slots: self.slots,
+            listed: self.listed,
+            scratch: Vec::new(),
+        })
+    }
+
+    fn join(&mut self, part: RowPart<'r>) {
+        self.rows.join(part.rows);
+    }
+}
+
+/// Rows that come after others, which are taken at the same time.
+pub struct RowPart<'r> {
+    rows: Rows,
+    matcher: Matcher,
+    slots: &'r Slots,
+    listed: bool,
+    scratch: Vec<Slot<'static>>,
+}
+
+impl RowPart<'_> {
+    #[inline]
+    fn sink(&mut self) -> RowSink<'_> {
+        RowSink {
+            rows: &mut self.rows,
+            matcher: &mut self.matcher,
+            slots: self.slots,
+            listed: self.listed,
+            scratch: &mut self.scratch,
+        }
+    }
+}
+
+impl Sink for RowPart<'_> {
+    type Part = Self;
+
+    #[inline]
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+        self.sink().row(cursor)
+    }
+
+    fn flattens(&self) -> bool {
+        !self.listed
+    }
+
+    #[inline]
+    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+        self.sink().object(names, values)
     }
 }

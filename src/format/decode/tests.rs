@@ -1,5 +1,6 @@
 //! Tests of bodies to rows.
 
+mod parts;
 mod ways;
 
 use super::*;

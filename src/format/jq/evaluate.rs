@@ -10,6 +10,7 @@ use jaq_json::{Num, Val};
 
 use super::places::Places;
 use super::plan::{Cast, Expr, Halt, Operator, Plan, Program, Slice};
+use super::split::Split;
 use super::walk::Sink;
 use crate::format::scan::{Cursor, Text, is_number};
 use crate::format::value::{Value, without_lone_surrogates, write_text, write_val};
@@ -230,7 +231,7 @@ fn separate(out: &mut String, open: char) {
 /// Writes the outputs of a plan as an array.
 fn collect(plan: &mut Plan, input: &str, out: &mut String) -> Result<(), Halt> {
     out.push('[');
-    plan.run(&mut Cursor::new(input), &mut Collected { out })?;
+    plan.run(&mut Cursor::new(input), &mut Collected { out }, Split::NONE)?;
     out.push(']');
     Ok(())
 }
@@ -240,7 +241,9 @@ struct Collected<'o> {
 }
 
 impl Sink for Collected<'_> {
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+    type Part = Self;
+
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
         separate(self.out, '[');
         Value::of(cursor.value()?).write(self.out);
         Ok(())

@@ -1,50 +1,89 @@
 //! Follows the steps of a plan through a document, in one pass where that is possible, to its outputs.
 
+use std::sync::atomic::AtomicBool;
+
 use super::evaluate::{Answer, evaluate};
 use super::plan::{Build, Halt, Output, Plan, Slice, Step};
+use super::split::Split;
 use crate::format::scan::Cursor;
 use crate::format::value::{Seen, Value};
 
 /// Takes the outputs of a plan.
 pub trait Sink {
+    /// Takes outputs on a thread of its own.
+    type Part: Sink + Send;
+
     /// Takes the value under the cursor, and passes it.
     ///
     /// # Errors
     /// The text is not JSON.
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt>;
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt>;
+
+    /// Says whether the items of an output that is an array are taken instead of it.
+    fn flattens(&self) -> bool {
+        false
+    }
 
     /// Takes an object of these names and values.
     ///
     /// # Errors
-    /// As [`Sink::value`].
+    /// As [`Sink::row`].
     fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt>;
+
+    /// Returns what takes the outputs of a part of the items of an array, if that can be.
+    fn part(&self) -> Option<Self::Part> {
+        None
+    }
+
+    /// Takes what a part has taken, behind everything so far.
+    fn join(&mut self, _part: Self::Part) {
+        unreachable!("it gives no parts");
+    }
 }
 
 impl Plan {
-    /// Runs over the value under the cursor, and passes it.
+    /// Runs over the value under the cursor, and passes it. The items of the first array may be walked in parts.
     ///
     /// # Errors
     /// Any [`Halt`]: outputs before it have been handed over by then.
-    pub fn run<S: Sink>(&mut self, cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Halt> {
+    pub fn run<S: Sink>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        sink: &mut S,
+        split: Split,
+    ) -> Result<(), Halt> {
         let mut walk = Walk {
             output: &mut self.output,
             sink,
+            split,
+            over: None,
         };
         walk.steps(&mut self.steps, cursor)
     }
 }
 
 /// What stays the same while one document is walked.
-struct Walk<'p, S> {
-    output: &'p mut Output,
-    sink: &'p mut S,
+pub(super) struct Walk<'p, S> {
+    pub output: &'p mut Output,
+    pub sink: &'p mut S,
+    /// For the next array.
+    pub split: Split,
+    /// Set once nobody waits for what is walked here; never for the document itself.
+    pub over: Option<&'p AtomicBool>,
 }
 
 impl<S: Sink> Walk<'_, S> {
-    fn steps(&mut self, steps: &mut [Step], cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+    pub(super) fn steps(
+        &mut self,
+        steps: &mut [Step],
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), Halt> {
         let Some((step, rest)) = steps.split_first_mut() else {
             return match self.output {
-                Output::Whole => self.sink.value(cursor),
+                Output::Whole if cursor.peek() == Some(b'[') && self.sink.flattens() => {
+                    self.all_items(None, cursor)
+                }
+                Output::Whole => self.sink.row(cursor),
                 Output::Object(build) => build.run(cursor, self.sink),
             };
         };
@@ -62,6 +101,9 @@ impl<S: Sink> Walk<'_, S> {
                 _ => *optional,
             },
             Step::Each { slice, optional } => match first {
+                Some(b'[') if *slice == Slice::default() => {
+                    return self.all_items(Some(rest), cursor);
+                }
                 Some(b'[') => return self.items(*slice, rest, cursor),
                 Some(b'{') if *slice == Slice::default() => return self.members(rest, cursor),
                 _ => *optional && *slice == Slice::default(),

@@ -1,5 +1,6 @@
 //! A plan gives what the interpreter gives, output by output, or gives up.
 
+use super::super::split::Split;
 use super::super::walk::Sink;
 use super::super::{Answer, Filter, Halt, write_object};
 use crate::format::scan::Cursor;
@@ -10,7 +11,9 @@ use crate::format::value::{Value, without_lone_surrogates, write_val};
 struct Outputs(Vec<String>);
 
 impl Sink for Outputs {
-    fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
+    type Part = Self;
+
+    fn row(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Halt> {
         let mut text = String::new();
         Value::of(cursor.value()?).write(&mut text);
         self.0.push(text);
@@ -29,7 +32,7 @@ impl Sink for Outputs {
 fn extracted(filter: &Filter, document: &str) -> Option<Vec<String>> {
     let mut plan = filter.plan()?.clone();
     let mut outputs = Outputs(Vec::new());
-    match plan.run(&mut Cursor::new(document), &mut outputs) {
+    match plan.run(&mut Cursor::new(document), &mut outputs, Split::NONE) {
         Ok(()) if plan.listed => Some(vec![format!("[{}]", outputs.0.join(","))]),
         Ok(()) => Some(outputs.0),
         Err(Halt::Unexpected) => None,
