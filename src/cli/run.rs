@@ -15,9 +15,9 @@ use super::state_dir::{self, NewState, StateDir};
 use super::{Outcome, load, replay, restart};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
-use crate::engine::{Database, Ledger, asks_for_time};
+use crate::engine::{Database, Ledger, Session, asks_for_time, begin_parser};
 use crate::options::{Environment, parse_duration, parse_size};
-use crate::plan::{Binder, Checked, Plan, check_with};
+use crate::plan::{Binder, Checked, Node, Plan, check_with};
 use crate::record::Recorder;
 use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
@@ -134,6 +134,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let listener = bind(arguments)?;
+    // While the files are read.
+    begin_parser();
     let environment = Environment::of_process();
     let Some(ready) = prepare(arguments, &environment)? else {
         return Ok(Outcome::Failed);
@@ -146,21 +148,9 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } = ready;
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
-    let session = opened.database.session()?;
-    let recorded = match opened.is_new {
-        true => Vec::new(),
-        false => Ledger::new(&session).entities()?,
-    };
-    let steps = state::compare(&recorded, &plan, arguments.replace)?;
-    if arguments.plan {
-        super::print(&steps.render())?;
+    if !opened.apply(&plan, arguments)? {
         return Ok(Outcome::Done);
     }
-    if let Some(new) = opened.new.take() {
-        new.keep();
-    }
-    state::apply(&session, &plan, &steps)?;
-    drop(session);
     let vault = opened.vault(&environment);
     let is_new = opened.is_new;
     let Opened { dir, database, .. } = opened;
@@ -222,16 +212,16 @@ fn start(
     }
 }
 
-/// Does some work while another thread reads what it returns.
-fn beside<T: Send>(
+/// Does some work while another thread reads something; returns what both give.
+fn beside<W, T: Send>(
     read: impl FnOnce() -> anyhow::Result<T> + Send,
-    work: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<T> {
+    work: impl FnOnce() -> anyhow::Result<W>,
+) -> anyhow::Result<(W, T)> {
     thread::scope(|scope| {
         let reading = scope.spawn(read);
         let worked = work();
         let read = reading.join().expect("reading does not panic");
-        worked.and(read)
+        Ok((worked?, read?))
     })
 }
 
@@ -352,6 +342,8 @@ fn serve(
 
 /// A state that is ours: in its directory, or in memory. Closed in the order of the fields.
 struct Opened {
+    /// In a state without anything, in whose transaction it gets what it keeps.
+    founding: Option<Session>,
     database: Database,
     /// In a directory without a state before; nothing stays of it unless it is kept.
     new: Option<NewState>,
@@ -379,14 +371,45 @@ impl Opened {
         let path = dir.as_ref().map(StateDir::database);
         let then = |binder| then(binder, is_new);
         let clock = asks_for_time || !is_new;
-        let (database, answer) = open(path.as_deref(), arguments.memory_limit, clock, then)?;
+        let (database, founding, answer) = open(
+            path.as_deref(),
+            arguments.memory_limit,
+            (is_new, clock),
+            then,
+        )?;
         let opened = Self {
+            founding,
             database,
             new,
             dir,
             is_new,
         };
         Ok((opened, answer))
+    }
+
+    /// Brings the state in line with a plan; false if what that comes to was only to be told.
+    fn apply(&mut self, plan: &Plan, arguments: &Arguments) -> anyhow::Result<bool> {
+        let founding = self.founding.take();
+        let founds = founding.is_some();
+        let session = founding.map_or_else(|| self.database.session(), Ok)?;
+        let recorded = match self.is_new {
+            true => Vec::new(),
+            false => Ledger::new(&session).entities()?,
+        };
+        let steps = state::compare(&recorded, plan, arguments.replace)?;
+        if arguments.plan {
+            super::print(&steps.render())?;
+            return Ok(false);
+        }
+        let all: Vec<&Arc<Node>> = plan.nodes.iter().collect();
+        match founds {
+            true => session.end(state::create(&session, &all, true))?,
+            false => state::apply(&session, plan, &steps)?,
+        }
+        if let Some(new) = self.new.take() {
+            new.keep();
+        }
+        Ok(true)
     }
 
     fn vault(&self, environment: &Environment) -> Vault {
@@ -396,24 +419,31 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it, which has a `clock`.
+/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it, which has a `clock`. Also
+/// returns the session that founds a state which `is_new`.
 fn open<T: Send>(
     path: Option<&Path>,
     memory_bytes: u64,
-    clock: bool,
+    (is_new, clock): (bool, bool),
     then: impl FnOnce(Binder) -> anyhow::Result<T> + Send,
-) -> anyhow::Result<(Database, T)> {
+) -> anyhow::Result<(Database, Option<Session>, T)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
         let bind = || then(Binder::over(database.empty_beside(clock)?)?);
-        let answer = beside(bind, || {
+        let (founding, answer) = beside(bind, || {
             if database.is_new() {
-                return database.set_up_state();
+                let session = database.found_state()?;
+                return match is_new {
+                    true => Ok(Some(session)),
+                    // Somebody has taken the database out of its directory.
+                    false => session.end(Ok(None)),
+                };
             }
             database.set_up_clock()?;
-            Ledger::new(&database.session()?).prepare()
+            Ledger::new(&database.session()?).prepare()?;
+            Ok(None)
         })?;
-        anyhow::Ok((database, answer))
+        anyhow::Ok((database, founding, answer))
     };
     match path {
         None => opened(),

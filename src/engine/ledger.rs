@@ -181,10 +181,17 @@ impl<'a> Ledger<'a> {
     /// DuckDB's own.
     pub fn advance(&self, name: &str, head: u64, cursor: Option<&str>) -> anyhow::Result<()> {
         let head = i64::try_from(head)?;
-        self.session.execute(
-            "UPDATE omlsp.stream SET head = $2, cursor = coalesce($3, cursor) WHERE name = $1",
-            &[&name, &head, &cursor],
-        )?;
+        // A parameter that is NULL would be planned for anew each time.
+        match cursor {
+            Some(cursor) => self.session.execute(
+                "UPDATE omlsp.stream SET head = $2, cursor = $3 WHERE name = $1",
+                &[&name, &head, &cursor],
+            )?,
+            None => self.session.execute(
+                "UPDATE omlsp.stream SET head = $2 WHERE name = $1",
+                &[&name, &head],
+            )?,
+        };
         Ok(())
     }
 

@@ -25,7 +25,8 @@ pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, Once};
+use std::thread;
 
 pub use duckdb::ToSql as Param;
 use duckdb::vtab::arrow::ArrowVTab;
@@ -105,15 +106,17 @@ impl Database {
         self.session()?.transaction(set_up)
     }
 
-    /// Makes what a state needs that has nothing in it: its clock and the engine's own tables, in one commit.
+    /// Makes what a state needs that has nothing in it, its clock and the engine's own tables, in a transaction of
+    /// the session that is returned. Whoever adds what is kept in it ends that: it goes to the disk once.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn set_up_state(&self) -> anyhow::Result<()> {
-        self.session()?.transaction(|session| {
-            clock::prepare(session, self.time, self.new)?;
-            Ledger::new(session).begin()
-        })
+    pub fn found_state(&self) -> anyhow::Result<Session> {
+        let session = self.session()?;
+        session.begin()?;
+        clock::prepare(&session, self.time, self.new)?;
+        Ledger::new(&session).begin()?;
+        Ok(session)
     }
 
     /// Lets a statement run on as many threads as there are processors, from now on.
@@ -175,6 +178,7 @@ impl Database {
         time: Time,
         config: Config,
     ) -> anyhow::Result<Self> {
+        begin_parser();
         let config = match path {
             // Nothing of a database in memory may land in the working directory.
             None => config.with("temp_directory", "")?,
@@ -250,7 +254,24 @@ impl Drop for Database {
 const BESIDE: &str = "omlsp_beside";
 
 fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Begins to make the engine's parser, on a thread of its own while the rest of the engine starts. DuckDB 2.0 reads
+/// and compiles its grammar when something is parsed for the first time in a process, which is a third of a start, and
+/// reads it again for its keywords when a name is first put in quotes.
+pub fn begin_parser() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        // The value of this option is parsed without a database, and refused with its name of a member in quotes.
+        let parse = || drop(Config::default().with("force_variant_shredding", "UNION(a INTEGER)"));
+        let begun = thread::Builder::new()
+            .name("grammar".to_owned())
+            .spawn(parse);
+        if let Err(error) = begun {
+            tracing::debug!(%error, "the parser is made when it is needed");
+        }
+    });
 }
 
 fn one_thread(config: Config) -> duckdb::Result<Config> {

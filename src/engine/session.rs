@@ -44,6 +44,18 @@ impl Session {
         Ok(self.connection.execute_batch(sql).map_err(fault)?)
     }
 
+    /// Makes a statement ready that runs later.
+    ///
+    /// # Errors
+    /// As [`Session::execute_batch`].
+    pub fn prepare(&self, sql: &str) -> anyhow::Result<()> {
+        Ok(self
+            .connection
+            .prepare_cached(sql)
+            .map(drop)
+            .map_err(fault)?)
+    }
+
     /// Runs one statement and returns the number of rows it changed.
     ///
     /// # Errors
@@ -183,8 +195,24 @@ impl Session {
         &self,
         work: impl FnOnce(&Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.execute_batch("BEGIN")?;
-        match work(self) {
+        self.begin()?;
+        self.end(work(self))
+    }
+
+    /// Begins a transaction, for [`Session::end`]; one that is not ended has not happened.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn begin(&self) -> anyhow::Result<()> {
+        self.execute_batch("BEGIN")
+    }
+
+    /// Ends the transaction: it is committed if what was done in it gave a value, rolled back if an error.
+    ///
+    /// # Errors
+    /// As [`Session::transaction`].
+    pub fn end<T>(&self, worked: anyhow::Result<T>) -> anyhow::Result<T> {
+        match worked {
             Ok(value) => match self.execute_batch("COMMIT") {
                 Ok(()) => Ok(value),
                 Err(error) => {

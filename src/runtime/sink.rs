@@ -68,10 +68,15 @@ impl Sink {
             context,
             schema: Arc::clone(&plan.schema),
         };
+        let inserted_sql = inserted_of(&plan.feed, &plan.feed.query, 1);
+        // The first rows of a source are on their way; what relations bring comes later.
+        if !changing {
+            session.prepare(&inserted_sql)?;
+        }
         Ok(Self {
             reading: Reading::new((name, is_new), inputs, &session)?,
             output,
-            inserted_sql: inserted_of(&plan.feed, &plan.feed.query, 1),
+            inserted_sql,
             deleted_sql: deleted_of(&plan.feed, &plan.feed.query, 1),
             name: name.clone(),
             shared: Arc::clone(shared),
