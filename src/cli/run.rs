@@ -145,6 +145,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         catalog,
         plan,
         mut opened,
+        binder,
     } = ready;
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
@@ -168,7 +169,10 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let runtime = Arc::new(Runtime::new(shared, plan, options)?);
     let interrupted = interrupted(arguments.run_for)?;
     let service = Service::running(Arc::clone(&runtime), pipeline, vault, environment);
-    let (runtime, server) = start(runtime, service, dir.as_ref(), listener)?;
+    let started = start(runtime, service, dir.as_ref(), listener);
+    // Nobody waits for that by now; the state is only closed without it.
+    drop(binder);
+    let (runtime, server) = started?;
     tracing::info!(entities = runtime.plan().nodes.len(), "running");
     let progress = Progress::start(&runtime.shared);
     let ended = runtime.run(interrupted);
@@ -238,7 +242,7 @@ fn close(runtime: Arc<Runtime>) {
 
 /// What is made of the binder while the state is opened.
 enum Bound {
-    Checked(Checked),
+    Checked(Checked, Binder),
     /// The catalog is not whole yet.
     Binder(Binder),
 }
@@ -249,6 +253,8 @@ struct Ready {
     catalog: Catalog,
     plan: Plan,
     opened: Opened,
+    /// What a new state's pipeline was checked with: takes a while to close.
+    binder: Option<Binder>,
 }
 
 /// Opens the state and checks the pipeline; `None` after its faults were printed.
@@ -265,11 +271,11 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
     let asks = |file| asks_for_time(sources.text(file));
     let asks = sources.files().any(asks);
     let opened = Opened::open(arguments, asks, |binder, is_new| match is_new {
-        true => check(&binder).map(Bound::Checked),
+        true => check(&binder).map(|checked| Bound::Checked(checked, binder)),
         false => Ok(Bound::Binder(binder)),
     });
-    let (opened, checked) = match opened {
-        Ok((opened, Bound::Checked(checked))) => (Ok(opened), checked),
+    let (opened, checked, binder) = match opened {
+        Ok((opened, Bound::Checked(checked, binder))) => (Ok(opened), checked, Some(binder)),
         Ok((opened, Bound::Binder(binder))) => {
             // It is in the engine of the state, which must be closed before somebody else may own the directory.
             let binder = binder;
@@ -278,11 +284,11 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             // What statements created belongs to the pipeline too.
             server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
             let checked = check_with(&binder, &catalog, environment, faults)?;
-            (Ok(opened), checked)
+            (Ok(opened), checked, None)
         }
         // Faults of the pipeline come before those of a directory that nothing has been kept in.
         Err(error) if had_state => return Err(error),
-        Err(error) => (Err(error), check(&Binder::new()?)?),
+        Err(error) => (Err(error), check(&Binder::new()?)?, None),
     };
     let Some(plan) = checked.plan else {
         load::print_faults(&sources, &checked.faults);
@@ -293,6 +299,7 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
         catalog,
         plan,
         opened: opened?,
+        binder,
     }))
 }
 

@@ -23,7 +23,7 @@ use crate::batch::{Column, Decoded, Reject, Schema};
 use super::column;
 use super::fields::{Matcher, Names, Slot};
 use super::instant::TimestampUnit;
-use super::jq::{Answer, Filter, Halt, Plan, Sink, Split, Way, write_object};
+use super::jq::{Filter, Halt, Plan, Sink, Split, Way, write_object};
 use super::number;
 use super::scan::{Cursor, Fault};
 use super::value::{self, Value};
@@ -231,7 +231,11 @@ impl Run<'_> {
             scratch: &mut self.scratch,
         };
         // Where many documents follow each other, none of them is large.
-        let split = match start.since(0).trim_start().is_empty() {
+        let split = match start
+            .since(0)
+            .bytes()
+            .all(|byte| byte.is_ascii_whitespace())
+        {
             true => self.split,
             false => Split::NONE,
         };
@@ -433,9 +437,13 @@ impl Sink for LinkSink<'_> {
         Ok(())
     }
 
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt> {
         let mut text = String::new();
-        write_object(names, values, &mut text);
+        write_object(names, value_of, &mut text);
         self.0.push(text);
         Ok(())
     }

@@ -17,7 +17,7 @@ mod scope;
 mod split;
 mod walk;
 
-pub use evaluate::{Answer, write_object};
+pub use evaluate::write_object;
 pub use plan::{Halt, Plan};
 pub use split::Split;
 pub use walk::{Sink, emptied};

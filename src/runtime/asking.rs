@@ -1,8 +1,9 @@
 //! Asks lookups: the distinct params of a piece, some at a time, with a cache, answers into a table.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::iter::Enumerate;
 use std::sync::{Arc, Mutex};
+use std::vec::IntoIter;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,9 +12,12 @@ use super::reading::{Piece, borrowed, inserted_of};
 use super::shared::Shared;
 use crate::batch::array::{ArrayRef, UInt64Array};
 use crate::batch::{Decoded, RecordBatch, compute, datatypes};
-use crate::connector::{CacheLimits, Context, OnError, Stop, Stopped};
+use crate::connector::{CacheLimits, Context, LookupConnector, OnError, Stop, Stopped};
 use crate::engine::{Session, SqlFault};
 use crate::plan::{Feed, LookupPlan, LookupStep};
+
+/// So many threads at most are started before there is something to ask.
+const HIRED_MAX: usize = 64;
 
 /// Asks the lookups of one feed, in order.
 pub struct Asker {
@@ -27,6 +31,72 @@ struct Prepared {
     context: Context,
     params_sql: String,
     cache: Option<Cache>,
+}
+
+impl Prepared {
+    fn concurrency(&self) -> usize {
+        concurrency(&self.step.lookup, &self.context)
+    }
+}
+
+/// Returns how many requests of a lookup may be in flight.
+fn concurrency(lookup: &LookupPlan, context: &Context) -> usize {
+    match context.player() {
+        // A record is played in one order.
+        Some(_) => 1,
+        None => lookup.connector.limits().concurrency,
+    }
+}
+
+/// Questions that are asked at the same time, some by each thread.
+struct Round {
+    count: usize,
+    /// With their numbers.
+    questions: Mutex<Enumerate<IntoIter<Question>>>,
+    /// By the numbers of the questions that were asked.
+    answers: Mutex<Vec<Option<(Question, anyhow::Result<Decoded>)>>>,
+    connector: Arc<dyn LookupConnector>,
+    trigger: DateTime<Utc>,
+    stop: Stop,
+    context: Context,
+}
+
+impl Round {
+    /// Asks one after the other, until none is left.
+    fn ask(&self) {
+        while let Some((number, question)) = self.next() {
+            let answer = match self.stop.check() {
+                Ok(()) => (self.connector).request(&question.values, self.trigger, &self.context),
+                Err(stopped) => Err(stopped.into()),
+            };
+            if answer.is_err() && self.connector.limits().fail {
+                // The others would be asked again anyway.
+                while self.next().is_some() {}
+            }
+            let mut answers = self
+                .answers
+                .lock()
+                .expect("no panic happens under this lock");
+            answers[number] = Some((question, answer));
+        }
+    }
+
+    fn next(&self) -> Option<(usize, Question)> {
+        let mut questions = self
+            .questions
+            .lock()
+            .expect("no panic happens under this lock");
+        questions.next()
+    }
+
+    /// Takes the answers, `None` for what was not asked.
+    fn answers(&self) -> Vec<Option<(Question, anyhow::Result<Decoded>)>> {
+        let mut answers = self
+            .answers
+            .lock()
+            .expect("no panic happens under this lock");
+        std::mem::take(&mut answers)
+    }
 }
 
 /// A tuple of params to ask for, and which row of the params' batch it is.
@@ -43,9 +113,13 @@ impl Asker {
             context: shared.context_on_tape(&step.lookup.name, stop),
             step: step.clone(),
         };
+        let steps: Vec<Prepared> = feed.lookups.iter().map(prepare).collect();
+        let most = steps.iter().map(Prepared::concurrency).max();
+        // The thread that asks is one of them.
+        (shared.askers).hire(most.unwrap_or(0).min(HIRED_MAX).saturating_sub(1));
         Self {
             shared: Arc::clone(shared),
-            steps: feed.lookups.iter().map(prepare).collect(),
+            steps,
         }
     }
 
@@ -120,59 +194,33 @@ impl Asking<'_> {
     fn request_all(&self, questions: Vec<Question>) -> anyhow::Result<Vec<(Question, Decoded)>> {
         let limits = self.lookup.connector.limits();
         let context = &self.context.clone().of_entity(&self.lookup.name);
-        let next = AtomicUsize::new(0);
-        let answers: Mutex<Vec<Option<anyhow::Result<Decoded>>>> =
-            Mutex::new(questions.iter().map(|_| None).collect());
-        let work = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(question) = questions.get(index) else {
-                    return;
-                };
-                let answer = match self.context.stop.check() {
-                    Ok(()) => {
-                        let connector = &self.lookup.connector;
-                        connector.request(&question.values, self.trigger, context)
-                    }
-                    Err(stopped) => Err(stopped.into()),
-                };
-                let failed = answer.is_err() && limits.fail;
-                answers.lock().expect("no panic happens under this lock")[index] = Some(answer);
-                if failed {
-                    // The others would be asked again anyway.
-                    next.store(questions.len(), Ordering::Relaxed);
-                }
-            }
-        };
-        // A record is played in one order.
-        let concurrency = match context.player() {
-            Some(_) => 1,
-            None => limits.concurrency,
-        };
-        let threads = concurrency.min(questions.len());
-        if threads <= 1 {
-            work();
-        } else {
-            std::thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(work);
-                }
-            });
-        }
-        let answers = answers
-            .into_inner()
-            .expect("no panic happens under this lock");
-        let mut all = Vec::with_capacity(questions.len());
-        for (question, answer) in questions.into_iter().zip(answers) {
+        let round = Arc::new(Round {
+            answers: Mutex::new(questions.iter().map(|_| None).collect()),
+            count: questions.len(),
+            questions: Mutex::new(questions.into_iter().enumerate()),
+            connector: Arc::clone(&self.lookup.connector),
+            trigger: self.trigger,
+            stop: self.context.stop.clone(),
+            context: context.clone(),
+        });
+        let (threads, work) = (
+            concurrency(self.lookup, context).min(round.count),
+            Arc::clone(&round),
+        );
+        self.shared.askers.run(threads, move || work.ask());
+        let mut all = Vec::with_capacity(round.count);
+        for answered in round.answers() {
+            let Some((question, answer)) = answered else {
+                continue;
+            };
             match answer {
-                Some(Ok(decoded)) => all.push((question, decoded)),
-                Some(Err(error)) if limits.fail || error.is::<Stopped>() => return Err(error),
-                Some(Err(error)) => {
+                Ok(decoded) => all.push((question, decoded)),
+                Err(error) if limits.fail || error.is::<Stopped>() => return Err(error),
+                Err(error) => {
                     let payload = Value::Array(question.values.clone()).to_string();
                     self.shared
                         .note_error(&self.lookup.name, "lookup", &error, Some(payload));
                 }
-                None => {}
             }
         }
         Ok(all)

@@ -19,6 +19,7 @@ mod janitor;
 mod lateness;
 pub mod maintain;
 mod newcomers;
+mod pool;
 mod reading;
 mod replay;
 mod run;

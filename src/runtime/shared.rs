@@ -7,6 +7,7 @@ use async_channel::{Receiver, Sender};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::newcomers::Newcomers;
+use super::pool::Pool;
 use super::status::Board;
 use super::stream::{BatchNote, Stream};
 use crate::batch::Reject;
@@ -22,6 +23,8 @@ pub struct Shared {
     pub database: Database,
     pub board: Board,
     pub newcomers: Newcomers,
+    /// On which lookups are asked.
+    pub askers: Pool,
     /// Passed in, so that a replay can say otherwise.
     clock: Clock,
     /// What is recorded, or played.
@@ -42,6 +45,7 @@ impl Shared {
             database,
             board: Board::default(),
             newcomers: Newcomers::default(),
+            askers: Pool::default(),
             clock,
             tape: None,
             secrets: RwLock::new(secrets),

@@ -1,7 +1,7 @@
 //! Rows that a plan builds of expressions: `{symbol, price: .last[0] | tonumber}`.
 
 use super::rows::Rows;
-use crate::format::jq::{Answer, write_object};
+use crate::format::jq::write_object;
 use crate::format::value::Value;
 
 /// Which member of the built objects fills each slot of a row.
@@ -25,15 +25,20 @@ impl Slots {
 
     /// Appends one object as a row.
     #[inline]
-    pub fn push(&self, names: &[String], values: &[Answer<'_>], rows: &mut Rows) {
+    pub fn push<'v>(
+        &self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+        rows: &mut Rows,
+    ) {
         rows.push(
             |slot| match self.member_of_slot[slot] {
-                Some(member) => values[member].value(),
+                Some(member) => value_of(member),
                 None => Value::Null,
             },
             || {
                 let mut payload = String::new();
-                write_object(names, values, &mut payload);
+                write_object(names, &value_of, &mut payload);
                 payload
             },
         );

@@ -9,7 +9,7 @@ use super::build::Slots;
 use crate::format::column::{self, ColumnBuilder};
 use crate::format::fields::{Matcher, Slot};
 use crate::format::instant::TimestampUnit;
-use crate::format::jq::{Answer, Halt, Sink, emptied};
+use crate::format::jq::{Halt, Sink, emptied};
 use crate::format::scan::{Cursor, Fault};
 use crate::format::value::{Value, write_compact};
 
@@ -374,8 +374,12 @@ impl<'r> Sink for RowSink<'r> {
     }
 
     #[inline]
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
-        self.slots.push(names, values, self.rows);
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt> {
+        self.slots.push(names, value_of, self.rows);
         Ok(())
     }
 
@@ -429,7 +433,11 @@ impl Sink for RowPart<'_> {
     }
 
     #[inline]
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
-        self.sink().object(names, values)
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt> {
+        self.sink().object(names, value_of)
     }
 }

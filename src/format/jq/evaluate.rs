@@ -249,23 +249,27 @@ impl Sink for Collected<'_> {
         Ok(())
     }
 
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt> {
         separate(self.out, '[');
-        write_object(names, values, self.out);
+        write_object(names, value_of, self.out);
         Ok(())
     }
 }
 
-/// Appends an object of names and values as compact JSON.
-pub fn write_object(names: &[String], values: &[Answer<'_>], out: &mut String) {
+/// Appends an object of names and values, by the numbers of the names, as compact JSON.
+pub fn write_object<'v>(names: &[String], value_of: impl Fn(usize) -> Value<'v>, out: &mut String) {
     out.push('{');
-    for (number, (name, value)) in names.iter().zip(values).enumerate() {
+    for (number, name) in names.iter().enumerate() {
         if number > 0 {
             out.push(',');
         }
         write_text(name, out);
         out.push(':');
-        value.value().write(out);
+        value_of(number).write(out);
     }
     out.push('}');
 }

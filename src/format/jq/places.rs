@@ -67,6 +67,8 @@ struct Node {
     /// Paths that lead on from here, by a key and by an index.
     through_keys: Vec<usize>,
     through_indices: Vec<usize>,
+    /// The only path here, if it ends here: most nodes are no more than that.
+    only: Option<usize>,
 }
 
 impl Places {
@@ -93,6 +95,25 @@ impl Places {
         visit(&self.tree, 0, &mut self.matchers, cursor, &mut self.found)
     }
 
+    /// Says whether a path led to a value, or to nothing, and did not meet a step that does not fit.
+    #[inline]
+    pub fn fits(&self, number: usize) -> bool {
+        !matches!(self.found[number], Found::Misfit(_))
+    }
+
+    /// Returns what a path that fits led to: a value, or `null`.
+    #[inline]
+    pub fn value<'t>(&self, number: usize, text: &'t str) -> Value<'t> {
+        match self.found[number] {
+            Found::Value {
+                start,
+                end,
+                escaped,
+            } => Value::with_escapes(&text[start..end], |_| escaped),
+            Found::Null | Found::Misfit(_) => Value::Null,
+        }
+    }
+
     /// Returns what a path led to: a value, `null`, or nothing where it ends in a step that may fail.
     ///
     /// # Errors
@@ -100,14 +121,9 @@ impl Places {
     #[inline]
     pub fn get<'t>(&self, number: usize, text: &'t str) -> Result<Option<Value<'t>>, Halt> {
         match self.found[number] {
-            Found::Value {
-                start,
-                end,
-                escaped,
-            } => Ok(Some(Value::with_escapes(&text[start..end], |_| escaped))),
-            Found::Null => Ok(Some(Value::Null)),
             Found::Misfit(step) if self.paths[number][step].optional => Ok(None),
             Found::Misfit(_) => Err(Halt::Unexpected),
+            Found::Value { .. } | Found::Null => Ok(Some(self.value(number, text))),
         }
     }
 }
@@ -127,6 +143,10 @@ fn grow(
         chosen.map(|(path, _)| *path).collect()
     };
     tree.push(Node {
+        only: match paths {
+            [(path, [])] => Some(*path),
+            _ => None,
+        },
         depth,
         keys: Vec::new(),
         indices: Vec::new(),
@@ -175,6 +195,21 @@ fn visit(
 ) -> Result<(), Halt> {
     let node = &tree[number];
     let start = cursor.at;
+    if let Some(path) = node.only {
+        let escaped = match cursor.peek() {
+            Some(b'"') => cursor.string()?.escaped,
+            _ => {
+                cursor.value()?;
+                false
+            }
+        };
+        found[path] = Found::Value {
+            start,
+            end: cursor.at,
+            escaped,
+        };
+        return Ok(());
+    }
     if !(node.keys.is_empty() && node.indices.is_empty()) {
         note_misfits(node, cursor.peek(), found);
     }

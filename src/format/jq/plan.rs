@@ -69,7 +69,7 @@ pub enum Step {
 pub enum Output {
     /// The value itself.
     Whole,
-    Object(Build),
+    Object(Box<Build>),
 }
 
 /// `select(…) | {name: …, …}`: an object of the value that the places are found in.
@@ -82,8 +82,31 @@ pub struct Build {
     pub names: Vec<String>,
     /// By the numbers of the names.
     pub values: Vec<Expr>,
+    /// The places that are the values, where all are no more than that.
+    pub values_at: Option<Vec<usize>>,
     /// The memory of the values of one object, for the next one.
     pub scratch: Vec<Answer<'static>>,
+}
+
+impl Build {
+    pub fn new(
+        places: Places,
+        conditions: Vec<Expr>,
+        (names, values): (Vec<String>, Vec<Expr>),
+    ) -> Self {
+        let place_of = |value: &Expr| match value {
+            Expr::Place(number) => Some(*number),
+            _ => None,
+        };
+        Self {
+            places,
+            conditions,
+            names,
+            values_at: values.iter().map(place_of).collect(),
+            values,
+            scratch: Vec::new(),
+        }
+    }
 }
 
 /// An expression over one value, with the places in it that it reads.

@@ -250,14 +250,10 @@ impl<'t, 's> Stages<'t, 's> {
                 conditions.push(scope.term(condition)?);
             }
         }
-        let (names, values) = scope.members(members)?.into_iter().unzip();
-        Ok(Output::Object(Build {
-            scratch: Vec::new(),
-            places: Places::new(scope.into_paths()),
-            conditions,
-            names,
-            values,
-        }))
+        let members = scope.members(members)?.into_iter().unzip();
+        let places = Places::new(scope.into_paths());
+        let build = Build::new(places, conditions, members);
+        Ok(Output::Object(Box::new(build)))
     }
 }
 

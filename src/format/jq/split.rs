@@ -209,9 +209,9 @@ impl<S: Sink> Walk<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::evaluate::Answer;
     use super::super::plan::{Output, Plan};
     use super::*;
+    use crate::format::value::Value;
 
     /// Keeps items, and how many of them each joined part had.
     #[derive(Default)]
@@ -228,7 +228,7 @@ mod tests {
             Ok(())
         }
 
-        fn object(&mut self, _: &[String], _: &[Answer<'_>]) -> Result<(), Halt> {
+        fn object<'v>(&mut self, _: &[String], _: impl Fn(usize) -> Value<'v>) -> Result<(), Halt> {
             unreachable!("the plan builds none")
         }
 

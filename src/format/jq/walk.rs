@@ -24,11 +24,15 @@ pub trait Sink {
         false
     }
 
-    /// Takes an object of these names and values.
+    /// Takes an object of these names; `value_of` gives the value of each, by its number.
     ///
     /// # Errors
     /// As [`Sink::row`].
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt>;
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt>;
 
     /// Returns what takes the outputs of a part of the items of an array, if that can be.
     fn part(&self) -> Option<Self::Part> {
@@ -263,6 +267,13 @@ impl Build {
                 return Ok(());
             }
         }
+        if let Some(places) = &self.values_at
+            && places.iter().all(|number| self.places.fits(*number))
+        {
+            return sink.object(&self.names, |member| {
+                self.places.value(places[member], text)
+            });
+        }
         let mut values: Vec<Answer<'_>> = emptied(std::mem::take(&mut self.scratch));
         for value in &mut self.values {
             match evaluate(value, &self.places, text)? {
@@ -270,7 +281,7 @@ impl Build {
                 None => return Ok(()),
             }
         }
-        sink.object(&self.names, &values)?;
+        sink.object(&self.names, |member| values[member].value())?;
         self.scratch = emptied(values);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::super::split::Split;
 use super::super::walk::Sink;
-use super::super::{Answer, Filter, Halt, write_object};
+use super::super::{Filter, Halt, write_object};
 use crate::format::scan::Cursor;
 use crate::format::testing::{Documents, Filters};
 use crate::format::value::{Value, without_lone_surrogates, write_val};
@@ -20,9 +20,13 @@ impl Sink for Outputs {
         Ok(())
     }
 
-    fn object(&mut self, names: &[String], values: &[Answer<'_>]) -> Result<(), Halt> {
+    fn object<'v>(
+        &mut self,
+        names: &[String],
+        value_of: impl Fn(usize) -> Value<'v>,
+    ) -> Result<(), Halt> {
         let mut text = String::new();
-        write_object(names, values, &mut text);
+        write_object(names, value_of, &mut text);
         self.0.push(text);
         Ok(())
     }
