@@ -48,13 +48,16 @@ fn concurrency(lookup: &LookupPlan, context: &Context) -> usize {
     }
 }
 
+/// What came of a question.
+type Answer = (Question, anyhow::Result<Decoded>);
+
 /// Questions that are asked at the same time, some by each thread.
 struct Round {
     count: usize,
     /// With their numbers.
     questions: Mutex<Enumerate<IntoIter<Question>>>,
     /// By the numbers of the questions that were asked.
-    answers: Mutex<Vec<Option<(Question, anyhow::Result<Decoded>)>>>,
+    answers: Mutex<Vec<Option<Answer>>>,
     connector: Arc<dyn LookupConnector>,
     trigger: DateTime<Utc>,
     stop: Stop,
@@ -90,7 +93,7 @@ impl Round {
     }
 
     /// Takes the answers, `None` for what was not asked.
-    fn answers(&self) -> Vec<Option<(Question, anyhow::Result<Decoded>)>> {
+    fn answers(&self) -> Vec<Option<Answer>> {
         let mut answers = self
             .answers
             .lock()

@@ -239,7 +239,7 @@ impl Rows {
     #[inline]
     fn append(&mut self, number: usize, value: Value<'_>) -> Result<(), String> {
         let column = &self.columns[number];
-        if value == Value::Null {
+        if matches!(value, Value::Null) {
             if !column.nullable {
                 return Err(format!(
                     "column `{}`: NULL, but it is declared NOT NULL",

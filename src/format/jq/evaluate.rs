@@ -93,6 +93,25 @@ pub fn evaluate<'t>(
     }
 }
 
+/// Says whether a condition holds; one without a value does not. The usual one, that a place is a certain text, is
+/// compared as it stands there.
+///
+/// # Errors
+/// As for [`evaluate`].
+#[inline]
+pub fn holds(condition: &mut Expr, places: &Places, text: &str) -> Result<bool, Halt> {
+    if let Expr::Binary(Operator::Compare(Cmp::Eq), left, right) = condition
+        && let (Expr::Place(number), Expr::Constant(constant)) = (&**left, &**right)
+        && let Some(found) = places.plain_text(*number, text)
+        && constant.starts_with('"')
+        && !constant.contains('\\')
+    {
+        return Ok(found == constant);
+    }
+    let answer = evaluate(condition, places, text)?;
+    Ok(answer.is_some_and(|answer| answer.truth()))
+}
+
 /// Evaluates what is more than a place or a constant.
 fn evaluate_composed<'t>(
     expr: &'t mut Expr,

@@ -59,7 +59,7 @@ struct Node {
     /// How many steps lead here.
     depth: usize,
     /// By the numbers of the node's names.
-    keys: Vec<usize>,
+    keys: Vec<Member>,
     /// Index, node.
     indices: Vec<(usize, usize)>,
     /// Paths that end here.
@@ -67,8 +67,14 @@ struct Node {
     /// Paths that lead on from here, by a key and by an index.
     through_keys: Vec<usize>,
     through_indices: Vec<usize>,
-    /// The only path here, if it ends here: most nodes are no more than that.
-    only: Option<usize>,
+}
+
+/// What lies behind a key.
+#[derive(Clone, Copy, Debug)]
+enum Member {
+    /// The end of one path and nothing else, as mostly.
+    End(usize),
+    Node(usize),
 }
 
 impl Places {
@@ -114,6 +120,19 @@ impl Places {
         }
     }
 
+    /// Returns the text that a path led to with its quotes, if it is one without escapes.
+    #[inline]
+    pub fn plain_text<'t>(&self, number: usize, text: &'t str) -> Option<&'t str> {
+        match self.found[number] {
+            Found::Value {
+                start,
+                end,
+                escaped: false,
+            } => Some(&text[start..end]).filter(|raw| raw.starts_with('"')),
+            _ => None,
+        }
+    }
+
     /// Returns what a path led to: a value, `null`, or nothing where it ends in a step that may fail.
     ///
     /// # Errors
@@ -143,10 +162,6 @@ fn grow(
         chosen.map(|(path, _)| *path).collect()
     };
     tree.push(Node {
-        only: match paths {
-            [(path, [])] => Some(*path),
-            _ => None,
-        },
         depth,
         keys: Vec::new(),
         indices: Vec::new(),
@@ -171,13 +186,20 @@ fn grow(
             .filter(|(_, steps)| steps.first().is_some_and(|step| step.part == *part))
             .map(|(path, steps)| (*path, &steps[1..]))
             .collect();
-        let child = grow(&onwards, depth + 1, tree, matchers);
+        let mut grown = || grow(&onwards, depth + 1, tree, matchers);
         match part {
             Part::Key(key) => {
                 names.push(key);
-                tree[number].keys.push(child);
+                let member = match onwards.as_slice() {
+                    [(path, [])] => Member::End(*path),
+                    _ => Member::Node(grown()),
+                };
+                tree[number].keys.push(member);
             }
-            Part::Index(index) => tree[number].indices.push((*index, child)),
+            Part::Index(index) => {
+                let child = grown();
+                tree[number].indices.push((*index, child));
+            }
         }
     }
     matchers[number] = Matcher::new(Arc::new(Names::exact(names)));
@@ -195,21 +217,6 @@ fn visit(
 ) -> Result<(), Halt> {
     let node = &tree[number];
     let start = cursor.at;
-    if let Some(path) = node.only {
-        let escaped = match cursor.peek() {
-            Some(b'"') => cursor.string()?.escaped,
-            _ => {
-                cursor.value()?;
-                false
-            }
-        };
-        found[path] = Found::Value {
-            start,
-            end: cursor.at,
-            escaped,
-        };
-        return Ok(());
-    }
     if !(node.keys.is_empty() && node.indices.is_empty()) {
         note_misfits(node, cursor.peek(), found);
     }
@@ -236,6 +243,24 @@ fn visit(
         };
     }
     Ok(())
+}
+
+/// Passes the value under the cursor.
+#[inline]
+fn passed(cursor: &mut Cursor<'_>) -> Result<Found, Halt> {
+    let start = cursor.at;
+    let escaped = match cursor.peek() {
+        Some(b'"') => cursor.string()?.escaped,
+        _ => {
+            cursor.value()?;
+            false
+        }
+    };
+    Ok(Found::Value {
+        start,
+        end: cursor.at,
+        escaped,
+    })
 }
 
 /// Notes what paths that lead on from a node come to, unless a member or item is found: by the first byte of the value.
@@ -273,10 +298,15 @@ fn members(
         unreachable!("every node has a matcher");
     };
     matcher.each(cursor, |cursor, target, _| match target {
-        Target::Exact(name) => {
-            let child = node.keys[name];
-            visit(tree, child, &mut below[child - number - 1..], cursor, found)
-        }
+        Target::Exact(name) => match node.keys[name] {
+            Member::End(path) => {
+                found[path] = passed(cursor)?;
+                Ok(())
+            }
+            Member::Node(child) => {
+                visit(tree, child, &mut below[child - number - 1..], cursor, found)
+            }
+        },
         _ => Ok(cursor.value().map(drop)?),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::evaluate::{Answer, evaluate};
+use super::evaluate::{Answer, evaluate, holds};
 use super::plan::{Build, Halt, Output, Plan, Slice, Step};
 use super::split::Split;
 use crate::format::scan::Cursor;
@@ -262,8 +262,7 @@ impl Build {
         self.places.find(cursor)?;
         let text = cursor.text();
         for condition in &mut self.conditions {
-            let answer = evaluate(condition, &self.places, text)?;
-            if !answer.is_some_and(|answer| answer.truth()) {
+            if !holds(condition, &self.places, text)? {
                 return Ok(());
             }
         }
