@@ -27,22 +27,29 @@ fn variable(name: &str) -> String {
 fn is_linked_by_default() -> bool {
     let target = ["ARCH", "OS", "ENV"].map(|part| variable(&format!("CARGO_CFG_TARGET_{part}")));
     let chosen = !variable("RUSTC_LINKER").is_empty()
-        || ["-fuse-ld", "linker-features", "link-self-contained"]
-            .iter()
-            .any(|choice| variable("CARGO_ENCODED_RUSTFLAGS").contains(choice));
+        || [
+            "-fuse-ld",
+            "linker=",
+            "linker-features",
+            "link-self-contained",
+        ]
+        .iter()
+        .any(|choice| variable("CARGO_ENCODED_RUSTFLAGS").contains(choice));
     target == ["x86_64", "linux", "gnu"] && !chosen
 }
 
-/// Gives a static program its place, as Go's have theirs: to move the 3 MB of its tables takes a tenth of a start, and
-/// that much memory of every process. Heap, stacks and whatever is mapped still lie at random.
+/// Gives a static program its place, as Go's have theirs: to move the 3 MB of its tables takes a tenth of a start. Heap,
+/// stacks and whatever is mapped still lie at random, and all of it does with the feature `pie`.
 fn fix_addresses() {
     // `-static` would do, but brings code along that sorts all tables for unwinding at the first exception. Clang
     // refuses to take `-static-pie`, which Rust gives, back.
     let version = Command::new("cc").arg("--version").output();
+    let is_wanted = variable("CARGO_FEATURE_PIE").is_empty()
+        && variable("CARGO_CFG_TARGET_FEATURE").contains("crt-static");
     let is_gcc = version.is_ok_and(|version| {
         String::from_utf8_lossy(&version.stdout).contains("Free Software Foundation")
     });
-    if is_gcc && variable("CARGO_CFG_TARGET_FEATURE").contains("crt-static") {
+    if is_wanted && is_gcc {
         println!("cargo::rustc-link-arg=-no-pie");
         println!("cargo::rustc-link-arg=-Wl,-Bstatic,--no-dynamic-linker");
     }

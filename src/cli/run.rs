@@ -155,6 +155,8 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let vault = opened.vault(&environment);
     let is_new = opened.is_new;
     let Opened { dir, database, .. } = opened;
+    // As there, it is closed before the directory is given up.
+    let binder = binder;
     // Before the nodes prepare their statements, whose plans are made for so many threads.
     if plan.has_large_statements() {
         database.use_all_processors()?;
@@ -170,7 +172,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let interrupted = interrupted(arguments.run_for)?;
     let service = Service::running(Arc::clone(&runtime), pipeline, vault, environment);
     let started = start(runtime, service, dir.as_ref(), listener);
-    // Nobody waits for that by now; the state is only closed without it.
+    // Nobody waits for that by now. Until here the engine's lists of tables have those it was checked with, too.
     drop(binder);
     let (runtime, server) = started?;
     tracing::info!(entities = runtime.plan().nodes.len(), "running");

@@ -16,7 +16,7 @@ use crate::connector::{CacheLimits, Context, LookupConnector, OnError, Stop, Sto
 use crate::engine::{Session, SqlFault};
 use crate::plan::{Feed, LookupPlan, LookupStep};
 
-/// So many threads at most are started before there is something to ask.
+/// Room for so many requests at a time, at most, is made before there is something to ask.
 const HIRED_MAX: usize = 64;
 
 /// Asks the lookups of one feed, in order.
@@ -53,14 +53,12 @@ type Answer = (Question, anyhow::Result<Decoded>);
 
 /// Questions that are asked at the same time, some by each thread.
 struct Round {
-    count: usize,
     /// With their numbers.
     questions: Mutex<Enumerate<IntoIter<Question>>>,
     /// By the numbers of the questions that were asked.
     answers: Mutex<Vec<Option<Answer>>>,
     connector: Arc<dyn LookupConnector>,
     trigger: DateTime<Utc>,
-    stop: Stop,
     context: Context,
 }
 
@@ -68,7 +66,7 @@ impl Round {
     /// Asks one after the other, until none is left.
     fn ask(&self) {
         while let Some((number, question)) = self.next() {
-            let answer = match self.stop.check() {
+            let answer = match self.context.stop.check() {
                 Ok(()) => (self.connector).request(&question.values, self.trigger, &self.context),
                 Err(stopped) => Err(stopped.into()),
             };
@@ -196,26 +194,20 @@ impl Asking<'_> {
     /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
     fn request_all(&self, questions: Vec<Question>) -> anyhow::Result<Vec<(Question, Decoded)>> {
         let limits = self.lookup.connector.limits();
-        let context = &self.context.clone().of_entity(&self.lookup.name);
+        let context = self.context.clone().of_entity(&self.lookup.name);
+        let threads = concurrency(self.lookup, &context).min(questions.len());
         let round = Arc::new(Round {
             answers: Mutex::new(questions.iter().map(|_| None).collect()),
-            count: questions.len(),
             questions: Mutex::new(questions.into_iter().enumerate()),
             connector: Arc::clone(&self.lookup.connector),
             trigger: self.trigger,
-            stop: self.context.stop.clone(),
-            context: context.clone(),
+            context,
         });
-        let (threads, work) = (
-            concurrency(self.lookup, context).min(round.count),
-            Arc::clone(&round),
-        );
-        self.shared.askers.run(threads, move || work.ask());
-        let mut all = Vec::with_capacity(round.count);
-        for answered in round.answers() {
-            let Some((question, answer)) = answered else {
-                continue;
-            };
+        let asked = Arc::clone(&round);
+        self.shared.askers.run(threads, move || asked.ask());
+        let answers = round.answers();
+        let mut all = Vec::with_capacity(answers.len());
+        for (question, answer) in answers.into_iter().flatten() {
             match answer {
                 Ok(decoded) => all.push((question, decoded)),
                 Err(error) if limits.fail || error.is::<Stopped>() => return Err(error),
