@@ -50,8 +50,9 @@ fn fix_addresses() {
         String::from_utf8_lossy(&version.stdout).contains("Free Software Foundation")
     });
     if is_wanted && is_gcc {
-        println!("cargo::rustc-link-arg=-no-pie");
-        println!("cargo::rustc-link-arg=-Wl,-Bstatic,--no-dynamic-linker");
+        // The tests in the documentation, for one, are linked dynamically.
+        println!("cargo::rustc-link-arg-bins=-no-pie");
+        println!("cargo::rustc-link-arg-bins=-Wl,-Bstatic,--no-dynamic-linker");
     }
 }
 
