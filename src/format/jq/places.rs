@@ -220,29 +220,30 @@ fn visit(
     if !(node.keys.is_empty() && node.indices.is_empty()) {
         note_misfits(node, cursor.peek(), found);
     }
-    let escaped = match cursor.peek() {
-        Some(b'"') => cursor.string()?.escaped,
+    let value = match cursor.peek() {
         Some(b'{') if !node.keys.is_empty() => {
             members(tree, number, matchers, cursor, found)?;
-            false
+            nested(start, cursor)
         }
         Some(b'[') if !node.indices.is_empty() => {
             items(tree, number, matchers, cursor, found)?;
-            false
+            nested(start, cursor)
         }
-        _ => {
-            cursor.value()?;
-            false
-        }
+        _ => passed(cursor)?,
     };
     for path in &node.here {
-        found[*path] = Found::Value {
-            start,
-            end: cursor.at,
-            escaped,
-        };
+        found[*path] = value;
     }
     Ok(())
+}
+
+/// Returns an object or array that was passed from `start` on.
+fn nested(start: usize, cursor: &Cursor<'_>) -> Found {
+    Found::Value {
+        start,
+        end: cursor.at,
+        escaped: false,
+    }
 }
 
 /// Passes the value under the cursor.
