@@ -184,7 +184,7 @@ pub struct StartQuery {
 }
 
 /// Rows from outside, to be committed together with the cursor after them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     pub decoded: Decoded,
     /// More rows than this become several batches, committed together.
@@ -206,7 +206,8 @@ pub enum ReadEnd {
 
 /// An open source. Blocking; one thread at a time.
 pub trait SourceReader: Send {
-    /// Reads what is due at `tick` and hands each piece to `emit`, which returns after it is committed.
+    /// Reads what is due at `tick` and hands each piece to `emit`, which returns after it is committed; of one without
+    /// a cursor perhaps after the one before it is, and the rest before the next call.
     /// A continuous source ignores the instant and waits at most a second for data.
     ///
     /// # Errors

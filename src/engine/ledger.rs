@@ -56,6 +56,7 @@ const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
      CREATE SCHEMA IF NOT EXISTS changes;\n\
      CREATE TABLE IF NOT EXISTS omlsp.format (version BIGINT);\n\
      CREATE TABLE IF NOT EXISTS omlsp.stream (name VARCHAR, head BIGINT, cursor VARCHAR);\n\
+     CREATE TABLE IF NOT EXISTS omlsp.stream_second (name VARCHAR, head BIGINT);\n\
      CREATE TABLE IF NOT EXISTS omlsp.position (consumer VARCHAR, stream VARCHAR, seq BIGINT);\n\
      CREATE TABLE IF NOT EXISTS omlsp.watermark (name VARCHAR, time BIGINT);\n\
      CREATE TABLE IF NOT EXISTS omlsp.sink (name VARCHAR, state VARCHAR);\n\
@@ -68,6 +69,14 @@ const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
      CREATE TABLE IF NOT EXISTS omlsp.error (time TIMESTAMP, entity VARCHAR, stage VARCHAR, \
      message VARCHAR, payload VARCHAR);\n\
      CREATE VIEW IF NOT EXISTS main.omlsp_errors AS FROM omlsp.error;\n";
+
+/// In which of two rows a head is noted: transactions that run at the same time cannot change the same row. A stream
+/// has come as far as the larger says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    First,
+    Second,
+}
 
 /// The engine's own tables, through one session.
 pub struct Ledger<'a> {
@@ -103,6 +112,10 @@ impl<'a> Ledger<'a> {
                 Some(version) if version > FORMAT_VERSION => anyhow::bail!(
                     "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: run a newer omlsp"
                 ),
+                Some(version) if version < FORMAT_VERSION => {
+                    session.execute("UPDATE omlsp.format SET version = $1", &[&FORMAT_VERSION])?;
+                    Ok(())
+                }
                 Some(_) => Ok(()),
             }
         })
@@ -116,6 +129,7 @@ impl<'a> Ledger<'a> {
     pub fn heads(&self) -> anyhow::Result<Heads> {
         let rows = self.session.texts(
             "SELECT name, head::VARCHAR, NULL FROM omlsp.stream \
+             UNION ALL SELECT name, head::VARCHAR, NULL FROM omlsp.stream_second \
              UNION ALL SELECT name, NULL, time::VARCHAR FROM omlsp.watermark",
             &[],
         )?;
@@ -126,7 +140,7 @@ impl<'a> Ledger<'a> {
             };
             let entry = heads.entry(std::mem::take(name)).or_default();
             if let Some(head) = head {
-                entry.0 = head.parse()?;
+                entry.0 = entry.0.max(head.parse()?);
             }
             if let Some(time) = time {
                 entry.1 = Some(time.parse()?);
@@ -156,7 +170,8 @@ impl<'a> Ledger<'a> {
     /// DuckDB's own.
     pub fn stream(&self, name: &str) -> anyhow::Result<CommittedStream> {
         let rows = self.session.texts(
-            "SELECT head::VARCHAR, cursor FROM omlsp.stream WHERE name = $1",
+            "SELECT greatest(head, (SELECT max(head) FROM omlsp.stream_second WHERE name = $1))::VARCHAR, \
+             cursor FROM omlsp.stream WHERE name = $1",
             &[&name],
         )?;
         match rows.into_iter().next().as_deref_mut() {
@@ -192,6 +207,28 @@ impl<'a> Ledger<'a> {
                 &[&name, &head],
             )?,
         };
+        Ok(())
+    }
+
+    /// As [`Ledger::advance`] without a cursor, in the row that `lane` says.
+    ///
+    /// # Errors
+    /// DuckDB's own; among them that of a transaction that changes the same row at the same time.
+    pub fn advance_in(&self, lane: Lane, name: &str, head: u64) -> anyhow::Result<()> {
+        if lane == Lane::First {
+            return self.advance(name, head, None);
+        }
+        let head = i64::try_from(head)?;
+        let changed = self.session.execute(
+            "UPDATE omlsp.stream_second SET head = $2 WHERE name = $1",
+            &[&name, &head],
+        )?;
+        if changed == 0 {
+            self.session.execute(
+                "INSERT INTO omlsp.stream_second VALUES ($1, $2)",
+                &[&name, &head],
+            )?;
+        }
         Ok(())
     }
 
@@ -457,6 +494,7 @@ impl<'a> Ledger<'a> {
         for sql in [
             "DELETE FROM omlsp.entity WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.stream WHERE lower(name) = lower($1)",
+            "DELETE FROM omlsp.stream_second WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.position WHERE lower(consumer) = lower($1) OR lower(stream) = lower($1)",
             "DELETE FROM omlsp.watermark WHERE lower(name) = lower($1)",
             "DELETE FROM omlsp.sink WHERE lower(name) = lower($1)",

@@ -19,7 +19,9 @@ pub use changes::{
     Change, RowsMissing, Stamp, apply_changes, candidates, delete_sql, replace_all, upsert,
 };
 pub use fault::SqlFault;
-pub use ledger::{CommittedStream, ErrorRecord, Heads, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity};
+pub use ledger::{
+    CommittedStream, ErrorRecord, Heads, Lane, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity,
+};
 pub use session::{Interrupt, Session};
 pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
@@ -36,7 +38,7 @@ use clock::Time;
 pub use clock::asks_for_time;
 
 /// The version of the tables the engine keeps in a state directory; a newer one is refused.
-pub const FORMAT_VERSION: i64 = 1;
+pub const FORMAT_VERSION: i64 = 2;
 
 /// The memory DuckDB may take for pages, hash tables and sorts, unless told otherwise. Its own default,
 /// 80% of the machine, is what a state of many gigabytes would fill in the end. Beyond the bound it drops

@@ -83,6 +83,24 @@ impl Door {
     }
 }
 
+/// Blocking work that was begun on a thread that comes and goes. Dropped, it goes on, or is never begun.
+pub struct Begun<T>(smol::Task<std::thread::Result<T>>);
+
+/// Begins blocking work of the outside kind.
+pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+    Begun(smol::unblock(move || catch_unwind(AssertUnwindSafe(work))))
+}
+
+impl<T> Begun<T> {
+    /// Waits for its value, on this thread; a panic in it is an error with the panic's message.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub fn wait(self) -> anyhow::Result<T> {
+        smol::block_on(self.0).map_err(|panic| internal(panic.as_ref()))
+    }
+}
+
 /// Runs blocking work on this thread; a panic in it is an error with the panic's message.
 ///
 /// # Errors

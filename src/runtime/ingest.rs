@@ -1,8 +1,13 @@
 //! Deliveries of a connector into the state: rows, cursor and rejects in one transaction.
 
+mod overlap;
+mod sift;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use overlap::{Overlap, Writer};
 
 use super::lateness::Lateness;
 use super::reading::batches_in_state;
@@ -24,7 +29,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 /// Puts the deliveries of one source into the state.
 pub struct Ingest {
     shared: Arc<Shared>,
-    session: Session,
+    writer: Writer,
     name: String,
     stream: Arc<Stream>,
     rows_sql: String,
@@ -35,6 +40,7 @@ pub struct Ingest {
     not_null: Vec<String>,
     on_error: OnError,
     lateness: Option<Lateness>,
+    overlap: Overlap,
 }
 
 /// What a transaction wrote.
@@ -52,6 +58,30 @@ impl Written {
         Self {
             rows: rows.num_rows() as u64,
             ..Self::default()
+        }
+    }
+
+    /// Returns the number of the last batch.
+    fn head(&self) -> Option<u64> {
+        self.notes.last().map(|(note, _)| note.seq)
+    }
+
+    /// Counts what is committed, and wakes the readers.
+    fn tell(&self, rejects: usize, (shared, name, stream): (&Shared, &str, &Stream)) {
+        let status = shared.board.status(name);
+        let rejects = u64::try_from(rejects).unwrap_or(u64::MAX);
+        let count = |counter: &AtomicU64, rows| counter.fetch_add(rows, Ordering::Relaxed);
+        count(&status.rows_in, self.rows + rejects);
+        count(&status.rows_out, self.rows - self.late);
+        count(&status.rejected, rejects + self.late);
+        if rejects > 0 {
+            shared.note_rejects(name, rejects);
+        }
+        for (note, watermark) in &self.notes {
+            stream.advance(*note);
+            if let Some(watermark) = watermark {
+                stream.set_watermark(note.seq, *watermark);
+            }
         }
     }
 }
@@ -91,21 +121,30 @@ impl Ingest {
             append_sql: plan.stored.append_sql(in_time, 3, 2),
             batches_sql: plain.then(|| plan.stored.append_batches_sql(rows_sql, 3, 2)),
             rows_sql: rows_sql.clone(),
-            session,
+            writer: Writer::first(session),
             lateness,
             key: plan.key.clone(),
             not_null: plan.ingest.not_null.clone(),
             on_error: plan.connector.on_error(),
+            overlap: Overlap::default(),
         })
     }
 
-    /// Commits a delivery and wakes the readers. Blocks while a reader is too far behind, and retries
-    /// for as long as the state cannot take it.
+    /// Commits a delivery and wakes the readers, or begins to: [`Ingest::settle`] waits for that. Blocks while a
+    /// reader is too far behind, and retries for as long as the state cannot take it.
     ///
     /// # Errors
     /// The signal to stop, or a row that does not fit under `on_error = 'fail'`.
     pub fn commit(&mut self, delivery: &Delivery, stop: &Stop) -> anyhow::Result<()> {
         self.wait_for_readers(stop)?;
+        if self.begin_commit(delivery) {
+            return Ok(());
+        }
+        self.settle(stop)?;
+        self.commit_now(delivery, stop)
+    }
+
+    fn commit_now(&mut self, delivery: &Delivery, stop: &Stop) -> anyhow::Result<()> {
         let mut pause = PAUSE_FIRST;
         loop {
             match self.try_commit(delivery) {
@@ -167,30 +206,11 @@ impl Ingest {
     }
 
     fn committed(&mut self, written: &Written, rejects: usize) {
-        let status = self.shared.board.status(&self.name);
-        let rejects = u64::try_from(rejects).unwrap_or(u64::MAX);
-        status
-            .rows_in
-            .fetch_add(written.rows + rejects, Ordering::Relaxed);
-        status
-            .rows_out
-            .fetch_add(written.rows - written.late, Ordering::Relaxed);
-        status
-            .rejected
-            .fetch_add(rejects + written.late, Ordering::Relaxed);
-        if rejects > 0 {
-            self.shared.note_rejects(&self.name, rejects);
-        }
         if let Some(lateness) = &mut self.lateness {
             let last = written.notes.last();
             lateness.committed(last.and_then(|(_, watermark)| *watermark), written.late);
         }
-        for (note, watermark) in &written.notes {
-            self.stream.advance(*note);
-            if let Some(watermark) = watermark {
-                self.stream.set_watermark(note.seq, *watermark);
-            }
-        }
+        written.tell(rejects, (&self.shared, &self.name, &self.stream));
     }
 
     /// Writes rows, rejects and cursor in one transaction.
@@ -200,20 +220,19 @@ impl Ingest {
         rejects: &[Reject],
         delivery: &Delivery,
     ) -> anyhow::Result<Written> {
-        self.session.transaction(|session| {
+        self.writer.session.transaction(|session| {
             let ledger = Ledger::new(session);
             if self.on_error == OnError::DeadLetter {
                 ledger.record_errors(&self.records(rejects))?;
             }
             let written = match &self.batches_sql {
                 Some(sql) if rows.num_rows() > delivery.batch_rows_max => {
-                    self.write_together(session, sql, rows, delivery)?
+                    self.write_together(session, sql, rows, (delivery, self.stream.head()))?
                 }
                 _ => self.write_each(session, rows, delivery)?,
             };
             if !written.notes.is_empty() || delivery.cursor.is_some() {
-                let last = written.notes.last();
-                let head = last.map_or_else(|| self.stream.head(), |(note, _)| note.seq);
+                let head = written.head().unwrap_or_else(|| self.stream.head());
                 ledger.advance(&self.name, head, delivery.cursor.as_deref())?;
             }
             Ok(written)
@@ -253,15 +272,15 @@ impl Ingest {
         Ok(written)
     }
 
-    /// Writes several batches by one statement: each takes the engine as long as a thousand rows.
+    /// Writes several batches, those after `head`, by one statement: each takes the engine as long as a thousand rows.
     fn write_together(
         &self,
         session: &Session,
         sql: &str,
         rows: &RecordBatch,
-        delivery: &Delivery,
+        (delivery, head): (&Delivery, u64),
     ) -> anyhow::Result<Written> {
-        let (head, rows_max) = (self.stream.head(), delivery.batch_rows_max);
+        let rows_max = delivery.batch_rows_max;
         let trigger_us = delivery.trigger.timestamp_micros();
         let (first, size) = (i64::try_from(head + 1)?, i64::try_from(rows_max)?);
         let changed = session.execute_over(sql, rows, &[&trigger_us, &first, &size])?;
@@ -373,77 +392,6 @@ impl Ingest {
         };
         rejects.iter().map(record).collect()
     }
-
-    /// Splits rows in halves until those that cannot be computed stand alone; they become rejects, the
-    /// others are returned. Nothing is committed.
-    fn sift(
-        &self,
-        rows: &RecordBatch,
-        delivery: &Delivery,
-        rejects: &mut Vec<Reject>,
-    ) -> anyhow::Result<RecordBatch> {
-        let mut kept = Vec::new();
-        let mut parts = vec![rows.clone()];
-        while let Some(part) = parts.pop() {
-            match self.probe(&part, delivery) {
-                Ok(()) => kept.push(part),
-                Err(error) => {
-                    let fault = error
-                        .downcast_ref::<SqlFault>()
-                        .filter(|fault| fault.is_of_rows());
-                    let Some(fault) = fault else {
-                        return Err(error);
-                    };
-                    let count = part.num_rows();
-                    if count <= 1 {
-                        rejects.push(Reject {
-                            message: fault.message.clone(),
-                            payload: row_json(&part),
-                        });
-                    } else {
-                        parts.push(part.slice(count / 2, count - count / 2));
-                        parts.push(part.slice(0, count / 2));
-                    }
-                }
-            }
-        }
-        Ok(crate::batch::compute::concat_batches(
-            rows.schema_ref(),
-            &kept,
-        )?)
-    }
-
-    /// Computes rows without keeping them.
-    fn probe(&self, rows: &RecordBatch, delivery: &Delivery) -> anyhow::Result<()> {
-        let trigger_us = delivery.trigger.timestamp_micros();
-        let not_null: Vec<String> = (self.not_null.iter())
-            .map(|column| format!("{} IS NULL", crate::sql::quote_ident(column)))
-            .collect();
-        let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
-        self.session.execute_over(&sql, rows, &[&trigger_us])?;
-        if !not_null.is_empty() {
-            let sql = format!(
-                "SELECT count(*) FROM temp.next WHERE {}",
-                not_null.join(" OR ")
-            );
-            if self.session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                let mut fault = SqlFault::of("a NOT NULL column is NULL");
-                fault.class = "Constraint".into();
-                return Err(fault.into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns the one row of a batch as JSON, for people.
-fn row_json(rows: &RecordBatch) -> String {
-    let mut line = Vec::new();
-    let encoder = crate::format::JsonEncoder::new(rows.schema_ref(), &[]);
-    if let Err(error) = encoder.and_then(|encoder| encoder.encode_lines(rows, &mut line)) {
-        return error.to_string();
-    }
-    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
 fn is_fatal(error: &anyhow::Error) -> bool {

@@ -325,6 +325,6 @@ impl SourceNode {
             Ok(())
         });
         open.reader = Some(reader);
-        end
+        ingest.settle(&context.stop).and(end)
     }
 }

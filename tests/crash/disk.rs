@@ -8,13 +8,13 @@ use super::kept::Kept;
 use super::support::binary::{Project, wait_until};
 
 /// A file system in memory with a size; unmounted with the value.
-struct Disk {
-    path: PathBuf,
+pub struct Disk {
+    pub path: PathBuf,
 }
 
 impl Disk {
     /// Mounts one, or says why that is not possible. Where `CI` is set it must be.
-    fn mount(path: PathBuf, size: &str) -> Option<Self> {
+    pub fn mount(path: PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&path).expect("the folder can be made");
         let options = format!("size={size}");
         let mounted = mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], &path);
@@ -29,7 +29,7 @@ impl Disk {
         Some(Self { path })
     }
 
-    fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         assert!(mount(&["-o", &options], &self.path), "{options}");
     }

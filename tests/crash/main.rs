@@ -5,6 +5,7 @@ mod support;
 
 mod bounded;
 mod disk;
+mod flood;
 mod kept;
 mod owner;
 mod served;

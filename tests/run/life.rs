@@ -185,7 +185,7 @@ fn stdout_has_data_only_and_stderr_no_colours() {
         vec![Reply::status(500), ids([1]), Reply::status(404)],
     );
     let mut running = setting.run(["--ephemeral"]).spawn();
-    running.wait_for_stderr("404");
+    running.wait_for_stderr("status 404");
     running.interrupt();
     let output = running.wait().expect_code(0);
     assert_eq!(
@@ -204,7 +204,7 @@ fn stdout_has_data_only_and_stderr_no_colours() {
 fn a_log_of_json_has_one_object_a_line() {
     let setting = Setting::scripted(POLLED, vec![Reply::status(404)]);
     let mut running = setting.run(["--ephemeral", "--log-format", "json"]).spawn();
-    running.wait_for_stderr("404");
+    running.wait_for_stderr("status 404");
     running.interrupt();
     let output = running.wait().expect_code(0);
     let lines: Vec<Value> = (output.stderr.lines())

@@ -185,7 +185,7 @@ fn a_row_that_the_other_side_refuses_is_recorded_and_the_rest_goes_on() {
         ("h", "write")
     );
     assert!(
-        errors[0].payload.contains("{\"id\":2}") && errors[0].message.contains("422"),
+        errors[0].payload.contains("{\"id\":2}") && errors[0].message.contains("status 422"),
         "{errors:#?}"
     );
 }

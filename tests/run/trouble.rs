@@ -214,7 +214,7 @@ fn a_body_above_its_bound_fails_the_poll() {
     let setting = Setting::scripted(&sql, vec![ids(1..=2000)]);
     let output = setting.once_kept();
     let error = assert_failed(&setting, &output, "max_body_bytes");
-    assert!(error.message.contains("10"), "{}", error.message);
+    assert!(error.message.contains("10240 bytes"), "{}", error.message);
 }
 
 #[test]

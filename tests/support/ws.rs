@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::thread::{self, JoinHandle};
@@ -114,6 +114,25 @@ pub struct WsServer {
     state: Arc<State>,
     /// Owns the listener: the port is free again when it has ended.
     accepting: Option<JoinHandle<()>>,
+}
+
+/// A server that sends messages of 200 bytes numbered up to `count` as fast as they are taken, one client after the
+/// other, and the number it has sent.
+pub fn flooding(count: i64) -> (WsServer, Arc<AtomicI64>) {
+    let server = WsServer::start();
+    let sent = Arc::new(AtomicI64::new(0));
+    let counter = Arc::clone(&sent);
+    server.on("/", move |connection| {
+        for a in counter.load(Ordering::SeqCst)..count {
+            let head = format!("{{\"a\":{a},\"pad\":\"");
+            let message = format!("{head:x<198}\"}}");
+            connection.write(Message::text(message))?;
+            counter.store(a + 1, Ordering::SeqCst);
+        }
+        connection.flush()?;
+        connection.serve()
+    });
+    (server, sent)
 }
 
 impl WsServer {

@@ -183,7 +183,7 @@ fn failures_are_counted_and_secrets_stay_hidden() {
     assert!(
         broken["last_error"]
             .as_str()
-            .is_some_and(|text| text.contains("500")),
+            .is_some_and(|text| text.contains("status 500")),
         "{broken}"
     );
     assert_eq!(
@@ -192,7 +192,7 @@ fn failures_are_counted_and_secrets_stay_hidden() {
     );
     let whole = listening.get("/api/entities/broken").expect_status(200);
     assert!(
-        whole.body.contains("errors_kept") && whole.body.contains("500"),
+        whole.body.contains("errors_kept") && whole.body.contains("status 500"),
         "{whole:?}"
     );
     for path in [

@@ -10,29 +10,10 @@ use async_tungstenite::tungstenite::{Message, accept};
 use serde_json::json;
 
 use crate::harness::{Run, wait_for};
-use crate::support::ws::{Step, WsServer, text};
+use crate::support::ws::{Step, WsServer, flooding, text};
 
 /// More than all buffers on the way hold together.
 const FLOOD: i64 = 400_000;
-
-/// A server that sends [`FLOOD`] numbered messages of 200 bytes as fast as they are taken, and the number
-/// it has sent.
-fn flooding() -> (WsServer, Arc<AtomicI64>) {
-    let server = WsServer::start();
-    let sent = Arc::new(AtomicI64::new(0));
-    let counter = Arc::clone(&sent);
-    server.on("/", move |connection| {
-        for a in counter.load(Ordering::SeqCst)..FLOOD {
-            let head = format!("{{\"a\":{a},\"pad\":\"");
-            let message = format!("{head:x<198}\"}}");
-            connection.write(Message::text(message))?;
-            counter.store(a + 1, Ordering::SeqCst);
-        }
-        connection.flush()?;
-        connection.serve()
-    });
-    (server, sent)
-}
 
 /// Waits until a number has not changed for half a second, and returns it.
 fn settled(number: &AtomicI64) -> i64 {
@@ -49,7 +30,7 @@ fn settled(number: &AtomicI64) -> i64 {
 
 #[test]
 fn a_slow_consumer_slows_the_server_down_and_loses_nothing() {
-    let (server, sent) = flooding();
+    let (server, sent) = flooding(FLOOD);
     let with = "ping_interval = '200ms', idle_timeout = '1s'";
     let mut run = Run::open(&format!("url = '{}/', {with}", server.url()));
     let mut held = 0;
@@ -75,7 +56,7 @@ fn a_slow_consumer_slows_the_server_down_and_loses_nothing() {
 
 #[test]
 fn a_server_that_gives_a_slow_reader_up_is_a_gap() {
-    let (server, sent) = flooding();
+    let (server, sent) = flooding(FLOOD);
     let mut run = Run::open(&format!("url = '{}/'", server.url()));
     let mut held = 0;
     while held == 0 {
@@ -205,7 +186,7 @@ fn five_hundred_connections_are_one_thread() {
 
 #[test]
 fn a_flood_on_one_connection_does_not_starve_another() {
-    let (server, sent) = flooding();
+    let (server, sent) = flooding(FLOOD);
     server.script("/quiet", vec![vec![text(r#"{"a":-1}"#)]]);
     let with = format!(
         "url = '{}/$path', on_start_query = 'SELECT 1'",
