@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine::{Database, Ledger, Session, asks_for_time, begin_parser};
 use crate::options::{Environment, parse_duration, parse_size};
-use crate::plan::{Binder, Checked, Node, Plan, check_with};
+use crate::plan::{Binder, Checked, Listener, Node, Plan, check_with};
 use crate::record::Recorder;
 use crate::runtime::{Ended, RunOptions, Runtime, Speed, interrupted, state};
 use crate::secret::Secret;
@@ -269,12 +270,18 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
     }));
     let had_state = !arguments.ephemeral && state_dir::has_state(&arguments.state.path());
     // Nothing of a new state belongs to the pipeline: it is checked while the state is made.
-    let check = |binder: &Binder| check_with(binder, &catalog, environment, faults.clone());
+    let check = |binder: &Binder, listener: Listener<'_>| {
+        check_with(binder, (&catalog, environment), faults.clone(), listener)
+    };
     let asks = |file| asks_for_time(sources.text(file));
     let asks = sources.files().any(asks);
-    let opened = Opened::open(arguments, asks, |binder, is_new| match is_new {
-        true => check(&binder).map(|checked| Bound::Checked(checked, binder)),
-        false => Ok(Bound::Binder(binder)),
+    let opened = Opened::open(arguments, asks, |binder, tables| match tables {
+        Some(tables) => {
+            // Who made them says why there are no more.
+            let make = |node: &Node| drop(tables.send(state::tables_sql(node)));
+            check(&binder, &make).map(|checked| Bound::Checked(checked, binder))
+        }
+        None => Ok(Bound::Binder(binder)),
     });
     let (opened, checked, binder) = match opened {
         Ok((opened, Bound::Checked(checked, binder))) => (Ok(opened), checked, Some(binder)),
@@ -285,12 +292,12 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             let vault = opened.vault(environment);
             // What statements created belongs to the pipeline too.
             server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
-            let checked = check_with(&binder, &catalog, environment, faults)?;
+            let checked = check_with(&binder, (&catalog, environment), faults, &|_| ())?;
             (Ok(opened), checked, None)
         }
         // Faults of the pipeline come before those of a directory that nothing has been kept in.
         Err(error) if had_state => return Err(error),
-        Err(error) => (Err(error), check(&Binder::new()?)?, None),
+        Err(error) => (Err(error), check(&Binder::new()?, &|_| ())?, None),
     };
     let Some(plan) = checked.plan else {
         load::print_faults(&sources, &checked.faults);
@@ -351,7 +358,7 @@ fn serve(
 
 /// A state that is ours: in its directory, or in memory. Closed in the order of the fields.
 struct Opened {
-    /// In a state without anything, in whose transaction it gets what it keeps.
+    /// In a state without anything, in whose transaction it gets what it keeps; the tables are there.
     founding: Option<Session>,
     database: Database,
     /// In a directory without a state before; nothing stays of it unless it is kept.
@@ -362,12 +369,13 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the state, and asks `then` with a binder beside it, and whether the state is new, while it is made.
-    /// `asks_for_time` says what the files of the pipeline do; what else is in a state may too.
+    /// Opens the state, and asks `then` with a binder beside it while that is made; for a new one also with who makes
+    /// the tables of its entities. `asks_for_time` says what the files of the pipeline do; what else is in a state may
+    /// too.
     fn open<T: Send>(
         arguments: &Arguments,
         asks_for_time: bool,
-        then: impl FnOnce(Binder, bool) -> anyhow::Result<T> + Send,
+        then: impl FnOnce(Binder, Option<Sender<String>>) -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<(Self, T)> {
         let (dir, new) = match arguments.ephemeral {
             true => (None, None),
@@ -378,7 +386,6 @@ impl Opened {
         };
         let is_new = dir.is_none() || new.is_some();
         let path = dir.as_ref().map(StateDir::database);
-        let then = |binder| then(binder, is_new);
         let clock = asks_for_time || !is_new;
         let (database, founding, answer) = open(
             path.as_deref(),
@@ -412,7 +419,7 @@ impl Opened {
         }
         let all: Vec<&Arc<Node>> = plan.nodes.iter().collect();
         match founds {
-            true => session.end(state::create(&session, &all, true))?,
+            true => session.end(state::record(&session, &all, true))?,
             false => state::apply(&session, plan, &steps)?,
         }
         if let Some(new) = self.new.take() {
@@ -428,25 +435,30 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path, and asks `then` with a binder beside it, which has a `clock`. Also
-/// returns the session that founds a state which `is_new`.
+/// Opens the state, or one in memory without a path, and asks `then` as [`Opened::open`] does; both have a `clock`, or
+/// neither. Also returns the session that founds a state which `is_new`.
 fn open<T: Send>(
     path: Option<&Path>,
     memory_bytes: u64,
     (is_new, clock): (bool, bool),
-    then: impl FnOnce(Binder) -> anyhow::Result<T> + Send,
+    then: impl FnOnce(Binder, Option<Sender<String>>) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<(Database, Option<Session>, T)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
-        let bind = || then(Binder::over(database.empty_beside(clock)?)?);
+        let (make, tables) = channel::<String>();
+        let make = is_new.then_some(make);
+        let bind = || then(Binder::over(database.empty_beside(clock)?)?, make);
         let (founding, answer) = beside(bind, || {
             if database.is_new() {
-                let session = database.found_state()?;
-                return match is_new {
-                    true => Ok(Some(session)),
+                let session = database.found_state(clock)?;
+                if !is_new {
                     // Somebody has taken the database out of its directory.
-                    false => session.end(Ok(None)),
-                };
+                    return session.end(Ok(None));
+                }
+                for sql in tables {
+                    session.execute_batch(&sql)?;
+                }
+                return Ok(Some(session));
             }
             database.set_up_clock()?;
             Ledger::new(&database.session()?).prepare()?;

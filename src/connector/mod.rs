@@ -268,6 +268,11 @@ pub trait SinkConnector: Send + Sync {
         false
     }
 
+    /// Returns what no other sink may write to, if there is such a thing.
+    fn claims(&self) -> Option<String> {
+        None
+    }
+
     /// Opens a writer that goes on from `state`, the text of the last [`Flushed::Durable`].
     ///
     /// # Errors

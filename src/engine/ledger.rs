@@ -50,6 +50,9 @@ pub struct RecordedEntity {
     pub origin: Option<String>,
 }
 
+/// The version from which on heads are also looked for in `omlsp.stream_second`.
+const STREAM_SECOND_SINCE: i64 = 2;
+
 /// The tables, where they are missing.
 const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS omlsp;\n\
      CREATE SCHEMA IF NOT EXISTS data;\n\
@@ -112,10 +115,7 @@ impl<'a> Ledger<'a> {
                 Some(version) if version > FORMAT_VERSION => anyhow::bail!(
                     "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: run a newer omlsp"
                 ),
-                Some(version) if version < FORMAT_VERSION => {
-                    session.execute("UPDATE omlsp.format SET version = $1", &[&FORMAT_VERSION])?;
-                    Ok(())
-                }
+                // One of an older version stays that until something is kept that it does not know.
                 Some(_) => Ok(()),
             }
         })
@@ -227,6 +227,11 @@ impl<'a> Ledger<'a> {
             self.session.execute(
                 "INSERT INTO omlsp.stream_second VALUES ($1, $2)",
                 &[&name, &head],
+            )?;
+            // Who does not look there must not go on with the stream.
+            self.session.execute(
+                "UPDATE omlsp.format SET version = $1 WHERE version < $1",
+                &[&STREAM_SECOND_SINCE],
             )?;
         }
         Ok(())

@@ -27,7 +27,7 @@ pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, Once};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
 pub use duckdb::ToSql as Param;
@@ -51,6 +51,7 @@ pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
     time: Time,
+    has_clock: Mutex<bool>,
     /// True if there was nothing in it when it was opened.
     new: bool,
     /// True for one without rows that another one's engine holds beside its own.
@@ -99,24 +100,40 @@ impl Database {
         Ok(database)
     }
 
-    /// Makes what `now()` and its kin stand for in queries of this database.
+    /// Makes what `now()` and its kin stand for in queries of this database, unless that has been done.
     ///
     /// # Errors
     /// DuckDB's own.
     pub fn set_up_clock(&self) -> anyhow::Result<()> {
-        let set_up = |session: &Session| clock::prepare(session, self.time, self.new);
-        self.session()?.transaction(set_up)
+        let mut has_clock = self.has_clock();
+        if !*has_clock {
+            let set_up = |session: &Session| clock::prepare(session, self.time, self.new);
+            self.session()?.transaction(set_up)?;
+            *has_clock = true;
+        }
+        Ok(())
     }
 
-    /// Makes what a state needs that has nothing in it, its clock and the engine's own tables, in a transaction of
-    /// the session that is returned. Whoever adds what is kept in it ends that: it goes to the disk once.
+    fn has_clock(&self) -> MutexGuard<'_, bool> {
+        // It is noted when it is there, whatever comes after it.
+        self.has_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what a state needs that has nothing in it, the engine's own tables and, unless that comes later, its
+    /// `clock`, in a transaction of the session that is returned. Whoever adds what is kept in it ends that: it goes to
+    /// the disk once.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn found_state(&self) -> anyhow::Result<Session> {
+    pub fn found_state(&self, clock: bool) -> anyhow::Result<Session> {
         let session = self.session()?;
         session.begin()?;
-        clock::prepare(&session, self.time, self.new)?;
+        if clock {
+            clock::prepare(&session, self.time, self.new)?;
+            *self.has_clock() = true;
+        }
         Ledger::new(&session).begin()?;
         Ok(session)
     }
@@ -152,6 +169,7 @@ impl Database {
             root: Mutex::new(root),
             path: None,
             time: Time::System,
+            has_clock: Mutex::default(),
             new: true,
             beside: true,
             all_processors: AtomicBool::new(false),
@@ -205,6 +223,7 @@ impl Database {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
             time,
+            has_clock: Mutex::default(),
             new,
             beside: false,
             all_processors: AtomicBool::new(false),
@@ -218,6 +237,16 @@ impl Database {
 
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Returns the bytes of the log that are not moved into the database yet; none in memory.
+    pub fn log_bytes(&self) -> u64 {
+        let Some(path) = &self.path else {
+            return 0;
+        };
+        let mut log = path.as_os_str().to_owned();
+        log.push(".wal");
+        std::fs::metadata(log).map_or(0, |file| file.len())
     }
 
     /// Opens a session: its own transactions, temporary tables and settings over the same data.

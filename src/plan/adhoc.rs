@@ -38,7 +38,7 @@ pub fn ad_hoc(
     let (checked, bound) = check_and(
         &Binder::new()?,
         (catalog, environment, ReadByName::All),
-        Vec::new(),
+        (Vec::new(), &|_| ()),
         |builder| bind(builder, query),
     )?;
     let Checked { plan, faults, .. } = checked;

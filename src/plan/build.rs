@@ -38,18 +38,22 @@ pub fn check(
     environment: &Environment,
     faults: Vec<Diagnostic>,
 ) -> anyhow::Result<Checked> {
-    check_with(&Binder::new()?, catalog, environment, faults)
+    check_with(&Binder::new()?, (catalog, environment), faults, &|_| ())
 }
 
-/// As [`check`], with a binder in which nothing has been bound yet.
+/// Is given what was found sound, by the threads that check: each entity after all it reads.
+pub type Listener<'a> = &'a (dyn Fn(&Node) + Sync);
+
+/// As [`check`], with a binder in which nothing has been bound yet, and with somebody who hears of each sound entity
+/// while others are still checked.
 ///
 /// # Errors
 /// As [`check`].
 pub fn check_with(
     binder: &Binder,
-    catalog: &Catalog,
-    environment: &Environment,
+    (catalog, environment): (&Catalog, &Environment),
     faults: Vec<Diagnostic>,
+    listener: Listener<'_>,
 ) -> anyhow::Result<Checked> {
     let mut commands = catalog.commands.iter();
     let asked = commands.any(|command| {
@@ -64,7 +68,7 @@ pub fn check_with(
         false => ReadByName::These(HashSet::new()),
     };
     let of = (catalog, environment, read_by_name);
-    Ok(check_and(binder, of, faults, |_| ())?.0)
+    Ok(check_and(binder, of, (faults, listener), |_| ())?.0)
 }
 
 /// As [`check_with`], and asks `then` while everything is bound that is read by name, by the catalog's own queries or
@@ -72,7 +76,7 @@ pub fn check_with(
 pub(super) fn check_and<T>(
     binder: &Binder,
     (catalog, environment, read_by_name): (&Catalog, &Environment, ReadByName),
-    mut faults: Vec<Diagnostic>,
+    (mut faults, listener): (Vec<Diagnostic>, Listener<'_>),
     then: impl FnOnce(&mut Builder<'_>) -> T,
 ) -> anyhow::Result<(Checked, T)> {
     let secrets = resolve_secrets(catalog, environment, &mut faults);
@@ -86,6 +90,7 @@ pub(super) fn check_and<T>(
         queries: Arc::default(),
         read_by_name: Arc::new(read_by_name),
         found: Arc::default(),
+        listener,
     };
     let mut builder = Builder::new(common, binder);
     builder.faults = faults;
@@ -93,6 +98,7 @@ pub(super) fn check_and<T>(
     let graph = Graph::new(catalog, &reads);
     builder.faults.extend(cycle_faults(catalog, &graph));
     let nodes = schedule::nodes(&mut builder, &graph);
+    builder.faults.extend(claimed_twice(catalog, &nodes));
     builder.commands();
     let answer = then(&mut builder);
     let mut faults = builder.faults;
@@ -104,6 +110,36 @@ pub(super) fn check_and<T>(
         graph,
     };
     Ok((checked, answer))
+}
+
+/// Finds sinks that would write over each other.
+fn claimed_twice(catalog: &Catalog, nodes: &[Arc<Node>]) -> Vec<Diagnostic> {
+    let mut owners: HashMap<String, &str> = HashMap::new();
+    let mut faults = Vec::new();
+    for node in nodes {
+        let Work::Sink(plan) = &node.work else {
+            continue;
+        };
+        let Some(claimed) = plan.connector.claims() else {
+            continue;
+        };
+        let Some(first) = owners.insert(claimed.clone(), &node.name) else {
+            continue;
+        };
+        let [first, second] = [first, node.name.as_str()].map(|name| catalog.get(name));
+        if let (Some(first), Some(second)) = (first, second) {
+            let (first, second) = (first.name(), second.name());
+            let message = format!(
+                "`{}` writes the {claimed}, as `{}` does",
+                second.name, first.name
+            );
+            let fault = Diagnostic::new(second.span, message)
+                .also(first.span, "defined here")
+                .help("give each sink a path of its own");
+            faults.push(fault);
+        }
+    }
+    faults
 }
 
 /// The queries of a catalog, parsed, by the key of their entity.
@@ -140,6 +176,7 @@ pub(super) struct Common<'a> {
     queries: Arc<Queries>,
     read_by_name: Arc<ReadByName>,
     found: Arc<Findings>,
+    listener: Listener<'a>,
 }
 
 /// What checking one catalog needs and finds, on one thread; the sibling modules add what they check to it.
@@ -151,6 +188,7 @@ pub(super) struct Builder<'a> {
     pub queries: Arc<Queries>,
     pub read_by_name: Arc<ReadByName>,
     pub found: Arc<Findings>,
+    pub listener: Listener<'a>,
     pub faults: Vec<Diagnostic>,
 }
 
@@ -165,6 +203,7 @@ impl<'a> Builder<'a> {
             queries: common.queries,
             read_by_name: common.read_by_name,
             found: common.found,
+            listener: common.listener,
             faults: Vec::new(),
         }
     }
@@ -177,6 +216,7 @@ impl<'a> Builder<'a> {
             queries: Arc::clone(&self.queries),
             read_by_name: Arc::clone(&self.read_by_name),
             found: Arc::clone(&self.found),
+            listener: self.listener,
         }
     }
 

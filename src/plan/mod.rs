@@ -34,7 +34,7 @@ mod explain;
 
 pub use adhoc::{AdHoc, ad_hoc};
 pub use bind::{Binder, place_in, query_fault};
-pub use build::{Checked, check, check_with};
+pub use build::{Checked, Listener, check, check_with};
 pub use explain::{GraphFormat, explain_entity, render_graph};
 pub use feed::{Feed, Input, LookupStep};
 pub use maintain::{

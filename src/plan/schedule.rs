@@ -92,6 +92,9 @@ fn work(builder: &mut Builder<'_>, schedule: &Schedule<'_>, entities: &[&Entity]
         let reads = schedule.graph.reads(turn.index).into_iter();
         let reads = reads.map(|read| entities[read].name().name.clone());
         turn.node = builder.node(entities[turn.index], reads.collect());
+        if let Some(node) = &turn.node {
+            (builder.listener)(node);
+        }
     }
 }
 

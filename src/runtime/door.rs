@@ -5,6 +5,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use async_channel::{Receiver, Sender};
 
@@ -83,21 +85,41 @@ impl Door {
     }
 }
 
-/// Blocking work that was begun on a thread that comes and goes. Dropped, it goes on, or is never begun.
-pub struct Begun<T>(smol::Task<std::thread::Result<T>>);
+/// Blocking work on a thread of its own: whoever waits for it may hold one of the others.
+pub struct Begun<T>(Result<JoinHandle<Caught<T>>, Caught<T>>);
 
-/// Begins blocking work of the outside kind.
-pub fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
-    Begun(smol::unblock(move || catch_unwind(AssertUnwindSafe(work))))
+type Caught<T> = std::thread::Result<T>;
+
+/// Begins blocking work on a thread of its own; where the system gives none, it is done before this returns.
+pub fn begin<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Begun<T> {
+    let work = Arc::new(Mutex::new(Some(work)));
+    let given = Arc::clone(&work);
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let run = move || {
+        let work = take(&given).expect("the work is taken by the thread that was started for it");
+        catch_unwind(AssertUnwindSafe(work))
+    };
+    match std::thread::Builder::new().name(name.to_owned()).spawn(run) {
+        Ok(thread) => Begun(Ok(thread)),
+        Err(error) => {
+            tracing::debug!(%error, "no thread for it");
+            let work = take(&work).expect("no thread has taken it");
+            Begun(Err(catch_unwind(AssertUnwindSafe(work))))
+        }
+    }
 }
 
 impl<T> Begun<T> {
-    /// Waits for its value, on this thread; a panic in it is an error with the panic's message.
+    /// Waits for its value; a panic in it is an error with the panic's message.
     ///
     /// # Errors
     /// The work panicked.
     pub fn wait(self) -> anyhow::Result<T> {
-        smol::block_on(self.0).map_err(|panic| internal(panic.as_ref()))
+        let caught = match self.0 {
+            Ok(thread) => thread.join().and_then(|caught| caught),
+            Err(caught) => caught,
+        };
+        caught.map_err(|panic| internal(panic.as_ref()))
     }
 }
 

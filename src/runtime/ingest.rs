@@ -5,7 +5,7 @@ mod sift;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlap::{Overlap, Writer};
 
@@ -15,13 +15,16 @@ use super::shared::Shared;
 use super::stream::{BatchNote, Stream};
 use crate::batch::RecordBatch;
 use crate::batch::Reject;
-use crate::connector::{Delivery, OnError, Stop};
+use crate::connector::{Context, Delivery, OnError, Stop};
 use crate::engine::{ErrorRecord, Ledger, Param, Session, SqlFault, Stamp, upsert};
 use crate::plan::SourcePlan;
 
 /// The pause after a commit that the state refused (a full disk), doubled up to the bound below.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How often a commit is tried in a run that reads once.
+const ONCE_ATTEMPTS_MAX: u32 = 5;
 
 /// How long a source sleeps between looks at a reader that is too far behind.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
@@ -41,6 +44,13 @@ pub struct Ingest {
     on_error: OnError,
     lateness: Option<Lateness>,
     overlap: Overlap,
+}
+
+/// When a delivery came.
+#[derive(Clone, Copy)]
+struct Came {
+    instant: Instant,
+    trigger_us: i64,
 }
 
 /// What a transaction wrote.
@@ -67,22 +77,26 @@ impl Written {
     }
 
     /// Counts what is committed, and wakes the readers.
-    fn tell(&self, rejects: usize, (shared, name, stream): (&Shared, &str, &Stream)) {
+    fn tell(
+        &self,
+        (rejects, came): (usize, Came),
+        (shared, name, stream): (&Shared, &str, &Stream),
+    ) {
         let status = shared.board.status(name);
         let rejects = u64::try_from(rejects).unwrap_or(u64::MAX);
         let count = |counter: &AtomicU64, rows| counter.fetch_add(rows, Ordering::Relaxed);
         count(&status.rows_in, self.rows + rejects);
         count(&status.rows_out, self.rows - self.late);
         count(&status.rejected, rejects + self.late);
-        if rejects > 0 {
-            shared.note_rejects(name, rejects);
-        }
         for (note, watermark) in &self.notes {
             stream.advance(*note);
             if let Some(watermark) = watermark {
                 stream.set_watermark(note.seq, *watermark);
             }
         }
+        status.work.observe(came.instant.elapsed());
+        status.arrived(came.trigger_us, shared.now());
+        status.recovered();
     }
 }
 
@@ -134,29 +148,42 @@ impl Ingest {
     /// reader is too far behind, and retries for as long as the state cannot take it.
     ///
     /// # Errors
-    /// The signal to stop, or a row that does not fit under `on_error = 'fail'`.
-    pub fn commit(&mut self, delivery: &Delivery, stop: &Stop) -> anyhow::Result<()> {
-        self.wait_for_readers(stop)?;
-        if self.begin_commit(delivery) {
+    /// The signal to stop, a row that does not fit under `on_error = 'fail'`, or, in a run that reads once, what the
+    /// state said some times in a row.
+    pub fn commit(&mut self, delivery: &Delivery, context: &Context) -> anyhow::Result<()> {
+        let came = Came {
+            instant: Instant::now(),
+            trigger_us: delivery.trigger.timestamp_micros(),
+        };
+        self.wait_for_readers(&context.stop)?;
+        if self.begin_commit(delivery, came) {
             return Ok(());
         }
-        self.settle(stop)?;
-        self.commit_now(delivery, stop)
+        self.settle(context)?;
+        self.commit_now(delivery, came, context)
     }
 
-    fn commit_now(&mut self, delivery: &Delivery, stop: &Stop) -> anyhow::Result<()> {
+    fn commit_now(
+        &mut self,
+        delivery: &Delivery,
+        came: Came,
+        context: &Context,
+    ) -> anyhow::Result<()> {
         let mut pause = PAUSE_FIRST;
-        loop {
-            match self.try_commit(delivery) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is::<RowsRefused>() || is_fatal(&error) => return Err(error),
-                Err(error) => {
-                    self.shared.note_error(&self.name, "commit", &error, None);
-                    stop.wait(pause)?;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
+        for attempt in 1.. {
+            let Err(error) = self.try_commit(delivery, came) else {
+                break;
+            };
+            // Somebody waits for the end of a run that reads once.
+            let last = context.once && attempt >= ONCE_ATTEMPTS_MAX;
+            if last || error.is::<RowsRefused>() || is_fatal(&error) {
+                return Err(error);
             }
+            self.shared.note_error(&self.name, "commit", &error, None);
+            context.stop.wait(pause)?;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
+        Ok(())
     }
 
     fn wait_for_readers(&self, stop: &Stop) -> anyhow::Result<()> {
@@ -171,7 +198,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn try_commit(&mut self, delivery: &Delivery) -> anyhow::Result<()> {
+    fn try_commit(&mut self, delivery: &Delivery, came: Came) -> anyhow::Result<()> {
         let decoded = &delivery.decoded;
         if self.on_error == OnError::Fail
             && let Some(reject) = decoded.rejects.first()
@@ -182,7 +209,7 @@ impl Ingest {
         let rows = decoded.rows.clone();
         match self.write(&rows, &rejects, delivery) {
             Ok(written) => {
-                self.committed(&written, rejects.len());
+                self.committed(&written, &rejects, came);
                 Ok(())
             }
             Err(error)
@@ -198,19 +225,24 @@ impl Ingest {
                     return Err(RowsRefused(reject.message.clone()).into());
                 }
                 let written = self.write(&kept, &rejects, delivery)?;
-                self.committed(&written, rejects.len());
+                self.committed(&written, &rejects, came);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    fn committed(&mut self, written: &Written, rejects: usize) {
+    fn committed(&mut self, written: &Written, rejects: &[Reject], came: Came) {
         if let Some(lateness) = &mut self.lateness {
             let last = written.notes.last();
             lateness.committed(last.and_then(|(_, watermark)| *watermark), written.late);
         }
-        written.tell(rejects, (&self.shared, &self.name, &self.stream));
+        let of = (&*self.shared, self.name.as_str(), &*self.stream);
+        written.tell((rejects.len(), came), of);
+        if let Some(first) = rejects.first() {
+            let count = u64::try_from(rejects.len()).unwrap_or(u64::MAX);
+            self.shared.note_rejects(&self.name, count, &first.message);
+        }
     }
 
     /// Writes rows, rejects and cursor in one transaction.
@@ -372,10 +404,7 @@ impl Ingest {
             };
             let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NULL{batch}");
             if session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                let mut fault =
-                    SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
-                fault.class = "Constraint".into();
-                return Err(fault.into());
+                return Err(null_fault(column).into());
             }
         }
         Ok(())
@@ -392,6 +421,13 @@ impl Ingest {
         };
         rejects.iter().map(record).collect()
     }
+}
+
+/// Returns the fault of a row that the engine computed NULL for where none may be.
+fn null_fault(column: &str) -> SqlFault {
+    let mut fault = SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
+    fault.class = "Constraint".into();
+    fault
 }
 
 fn is_fatal(error: &anyhow::Error) -> bool {

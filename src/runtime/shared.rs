@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use async_channel::{Receiver, Sender};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,6 +16,9 @@ use crate::connector::{Clock, Context, Event, QueryRows, Stop};
 use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault, Stamp};
 use crate::record::{Recorder, Tape};
 use crate::secret::Secrets;
+
+/// Of the reason why a row did not fit, the log has this many bytes: it may have the row in it.
+const REASON_BYTES_MAX: usize = 300;
 
 /// Rows of an `on_start_query`: one connection each, so more is a mistake.
 const QUERY_ROWS_MAX: usize = 10_000;
@@ -151,9 +155,23 @@ impl Shared {
         }
     }
 
-    /// Says in the log that rows were set aside; the rows are in `omlsp_errors`.
-    pub fn note_rejects(&self, entity: &str, count: u64) {
-        tracing::warn!(%entity, rows = count, "rows did not fit; see omlsp_errors");
+    /// Says in the log that rows did not fit, and why the first of them: at once, and of those that follow soon when
+    /// some time has passed.
+    pub fn note_rejects(&self, entity: &str, count: u64, first: &str) {
+        let told = self.board.status(entity).did_not_fit(count, Instant::now());
+        if let Some(rows) = told {
+            let reason = self.mask(first);
+            let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+            tracing::warn!(%entity, rows, "rows did not fit, see omlsp_errors: {reason}");
+        }
+    }
+
+    /// Says in the log how many rows did not fit since that was said last.
+    pub fn note_last_rejects(&self, entity: &str) {
+        let rows = self.board.status(entity).take_untold();
+        if rows > 0 {
+            tracing::warn!(%entity, rows, "more rows did not fit, see omlsp_errors");
+        }
     }
 
     /// Adds a line to `omlsp_errors`.

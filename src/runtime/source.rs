@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -57,6 +57,7 @@ impl SourceNode {
             (Cadence::Scheduled(schedule), overlap) => self.scheduled(&schedule, overlap).await,
             (Cadence::Continuous, _) => self.continuous().await,
         };
+        self.shared.note_last_rejects(self.name());
         self.stream.close();
         ok
     }
@@ -317,14 +318,9 @@ impl SourceNode {
         let ingest = &mut open.ingest;
         let end = reader.read(tick, context, &mut |delivery| {
             status.batches.fetch_add(1, Ordering::Relaxed);
-            let started = Instant::now();
-            ingest.commit(&delivery, &context.stop)?;
-            status.work.observe(started.elapsed());
-            status.arrived(delivery.trigger.timestamp_micros(), shared.now());
-            status.recovered();
-            Ok(())
+            ingest.commit(&delivery, context)
         });
         open.reader = Some(reader);
-        ingest.settle(&context.stop).and(end)
+        ingest.settle(context).and(end)
     }
 }

@@ -208,6 +208,14 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
 pub fn create(session: &Session, nodes: &[&Arc<Node>], first: bool) -> anyhow::Result<()> {
     let tables: String = nodes.iter().map(|node| tables_sql(node)).collect();
     session.execute_batch(&tables)?;
+    record(session, nodes, first)
+}
+
+/// As [`create`], where the tables are there.
+///
+/// # Errors
+/// DuckDB's own.
+pub fn record(session: &Session, nodes: &[&Arc<Node>], first: bool) -> anyhow::Result<()> {
     let ledger = Ledger::new(session);
     let stored = nodes.iter().flat_map(|node| stored_of(node));
     let streams: Vec<&str> = stored.map(|stored| stored.name.as_str()).collect();
@@ -229,7 +237,7 @@ pub fn create(session: &Session, nodes: &[&Arc<Node>], first: bool) -> anyhow::R
 }
 
 /// Returns the statements that make what an entity keeps, and what reads it.
-fn tables_sql(node: &Node) -> String {
+pub fn tables_sql(node: &Node) -> String {
     let stored = stored_of(node).into_iter();
     let mut sql: String = stored.map(Stored::create_sql).collect();
     if let Work::View { query } = &node.work {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -67,7 +67,13 @@ pub struct Last {
     pub retrying: bool,
     /// Since when a piece of work is under way.
     pub busy_since: Option<DateTime<Utc>>,
+    /// When the log was told of rows that did not fit, and how many have come since.
+    pub told_of_rows: Option<Instant>,
+    pub untold_rows: u64,
 }
+
+/// How often the log is told of rows that do not fit.
+const ROWS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 impl Status {
     fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
@@ -118,6 +124,23 @@ impl Status {
         if std::mem::take(&mut last.retrying) {
             last.state = State::Running;
         }
+    }
+
+    /// Notes rows that did not fit; returns how many the log is to be told of now, if it is.
+    pub fn did_not_fit(&self, count: u64, now: Instant) -> Option<u64> {
+        let mut last = self.lock();
+        last.untold_rows += count;
+        let told = last.told_of_rows;
+        if told.is_some_and(|told| now.duration_since(told) < ROWS_TOLD_EVERY) {
+            return None;
+        }
+        last.told_of_rows = Some(now);
+        Some(std::mem::take(&mut last.untold_rows))
+    }
+
+    /// Returns how many rows did not fit that the log has not been told of.
+    pub fn take_untold(&self) -> u64 {
+        std::mem::take(&mut self.lock().untold_rows)
     }
 
     pub fn is_retrying(&self) -> bool {

@@ -296,9 +296,11 @@ impl Stream {
         Some(name.clone())
     }
 
-    /// Returns the batches after `from` as far as memory has them without a gap, oldest first.
+    /// Returns the batches after `from` that are kept, as far as memory has them without a gap, oldest first.
     pub fn recent_after(&self, from: u64) -> Option<Vec<BatchNote>> {
         let shared = self.shared();
+        // Whoever is new begins behind what nobody needed any more.
+        let from = from.max(shared.trimmed);
         let first = shared.recent.front()?.note;
         (first.seq <= from + 1).then(|| {
             let notes = shared.recent.iter().map(|recent| recent.note);
@@ -385,4 +387,40 @@ impl Shared {
 /// Makes the inbox of a node: room for one message, since all messages say the same.
 pub fn inbox() -> (Sender<()>, Receiver<()>) {
     async_channel::bounded(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_reader_begins_with_what_is_kept() {
+        let stored = Stored {
+            name: "s".to_owned(),
+            columns: Vec::new(),
+            layout: Layout::Passing,
+            visible: true,
+        };
+        let stream = Stream::new(stored, 0);
+        let note = |seq| BatchNote {
+            seq,
+            rows: 10,
+            trigger_us: 0,
+        };
+        stream.add_reader("first", 0, 0, Keeps::Nothing);
+        (1..=5).for_each(|seq| stream.advance(note(seq)));
+        stream.reader_at("first", 5, 50);
+        assert_eq!(stream.trimmable(true).map(|taken| taken.seq), Some(4));
+        stream.advance(note(6));
+        assert_eq!(stream.recent_after(0), Some(vec![note(5), note(6)]));
+        assert_eq!(stream.recent_after(5), Some(vec![note(6)]));
+        stream.add_reader("second", 0, 20, Keeps::Nothing);
+        stream.reader_at("second", 5, 10);
+        let mut readers = stream.readers();
+        readers.sort();
+        assert_eq!(
+            readers,
+            [("first".to_owned(), 5, 10), ("second".to_owned(), 5, 10)]
+        );
+    }
 }

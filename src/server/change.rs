@@ -164,6 +164,8 @@ impl Script<'_> {
 
     /// Does a change in the running pipeline, or in the state alone.
     fn apply(&self, change: Change, more: More<'_>) -> anyhow::Result<()> {
+        // What comes may ask for the time.
+        self.service.shared.database.set_up_clock()?;
         match &self.service.runtime {
             Some(runtime) => runtime.change(change, more),
             None => change.apply(&self.service.session()?, more),

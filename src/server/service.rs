@@ -121,6 +121,10 @@ impl Service {
         if let Err(error) = self.shared.database.use_all_processors() {
             tracing::debug!(%error, "the engine stays at one thread for now");
         }
+        // Who asks for the time is told that it is not there, others need it not.
+        if let Err(error) = self.shared.database.set_up_clock() {
+            tracing::warn!("queries cannot ask for the time: {error:#}");
+        }
         self.shared.database.session()
     }
 

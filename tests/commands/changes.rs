@@ -194,6 +194,23 @@ fn drop_refuses_with_dependents_and_cascades_in_order() {
     owner.stop();
 }
 
+/// The pipeline did not ask, so that nothing was made for it before.
+#[test]
+fn the_first_statement_may_ask_for_the_time() {
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        "CREATE TABLE t (n BIGINT) WITH (connector = 'generate', rows_per_second = 10);",
+    );
+    let owner = Owner::start(&project);
+    owner
+        .connect()
+        .run("CREATE VIEW v AS SELECT n, today() AS day FROM t")
+        .expect_message("created");
+    owner.wait_for("SELECT count(*) > 0 AND min(day) = current_date AS ok FROM v");
+    owner.stop();
+}
+
 #[test]
 fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
     let project = Project::new();

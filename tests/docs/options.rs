@@ -128,7 +128,7 @@ fn statement(section: &str, name: &str, options: &[(String, String)]) -> String 
         ),
         "`file`: SINK" => (
             format!("CREATE SINK {name} FROM base"),
-            &[("connector", "'file'"), ("path", "'{n}.json'")],
+            &[("connector", "'file'"), ("path", "'NAME-{n}.json'")],
         ),
         "Every TABLE and SOURCE with a watermark" => (
             format!(
@@ -147,7 +147,8 @@ fn statement(section: &str, name: &str, options: &[(String, String)]) -> String 
         // Of the two, one is given.
         !given(key) && (*key != "interval" || !given("schedule"))
     });
-    let needed = needed.map(|(key, value)| format!("{key} = {value}"));
+    // No two sinks have the same files.
+    let needed = needed.map(|(key, value)| format!("{key} = {}", value.replace("NAME", name)));
     let options = options
         .iter()
         .map(|(key, value)| format!("{key} = {value}"));

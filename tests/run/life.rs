@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, column, ids};
-use crate::support::binary::binary;
+use crate::support::binary::{binary, wait_until};
 use crate::support::http::Reply;
 
 const POLLED: &str =
@@ -198,6 +198,26 @@ fn stdout_has_data_only_and_stderr_no_colours() {
         output.stderr.contains("WARN") && output.stderr.contains("ERROR"),
         "{output}"
     );
+}
+
+#[test]
+fn the_log_says_why_rows_did_not_fit_and_says_it_rarely() {
+    let rows = Reply::json(r#"[{"id": 1}, {"id": "none"}, {"id": 2}]"#);
+    let setting = Setting::scripted(POLLED, vec![rows]);
+    let mut running = setting.run(["--ephemeral"]).spawn();
+    running.wait_for_stderr("did not fit");
+    wait_until(|| setting.server.count_of("/rows") > 9, "more polls");
+    running.interrupt();
+    let output = running.wait().expect_code(0);
+    let told: Vec<&str> = (output.stderr.lines())
+        .filter(|line| line.contains("did not fit"))
+        .collect();
+    assert_eq!(told.len(), 2, "{output}");
+    assert!(
+        told[0].contains("rows=1") && told[0].contains("none"),
+        "{output}"
+    );
+    assert!(told[1].contains("more rows did not fit"), "{output}");
 }
 
 #[test]

@@ -98,6 +98,10 @@ impl SinkConnector for FileSink {
         true
     }
 
+    fn claims(&self) -> Option<String> {
+        Some(format!("files `{}`", self.names.pattern()))
+    }
+
     fn open(&self, schema: &Schema, state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>> {
         Ok(Box::new(FileWriter::open(self.clone(), schema, state)?))
     }

@@ -2,7 +2,7 @@
 //!
 //! Touches no file. Called when options are read, and by the writer for each file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The placeholder for the number of a file.
 const NUMBER: &str = "{n}";
@@ -108,6 +108,22 @@ impl FileNames {
     pub(super) fn finished(&self, number: u64) -> PathBuf {
         self.directory
             .join(format!("{}{number:06}{}", self.before, self.after))
+    }
+
+    /// Returns the path with the number's placeholder, the same for all ways to write one path.
+    pub(super) fn pattern(&self) -> String {
+        let parts = self.directory.components();
+        let directory: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+        let name = format!("{}{NUMBER}{}", self.before, self.after);
+        directory.join(name).display().to_string()
+    }
+
+    /// Returns the number of a finished file; `None` if the name is not one of these.
+    pub(super) fn number_of(&self, name: &str) -> Option<u64> {
+        let number = name.strip_prefix(self.before.as_str())?;
+        let number = number.strip_suffix(self.after.as_str())?;
+        let is_number = number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| number.parse().ok())?
     }
 
     /// Returns the path of a file that is being written.

@@ -199,6 +199,28 @@ fn replacing_what_was_there_is_said_and_rewriting_our_own_is_not() {
         &context,
     );
     assert_eq!(warnings(), 1);
+    // Files of higher numbers stay, and their rows with them.
+    for number in [2, 14, 1_000_000] {
+        fs::write(directory.path().join(format!("rows-{number:06}.json")), "").unwrap();
+    }
+    put(
+        &mut *sink.open(&schema(), None).unwrap(),
+        &[1],
+        true,
+        &context,
+    );
+    assert_eq!(warnings(), 3);
+    let events = events.lock().unwrap();
+    let Some(Event::Warning(last)) = events
+        .iter()
+        .rfind(|event| matches!(event, Event::Warning(_)))
+    else {
+        panic!("it was counted");
+    };
+    assert!(
+        last.contains("rows-000002.json") && last.contains("3 such files"),
+        "{last}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Called by the runtime through [`SinkWriter`].
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ impl FileWriter {
             );
             context.report(Event::Warning(message));
         }
+        if self.rewritten.is_none() && self.state.next == FIRST {
+            self.tell_of_others(context);
+        }
         let written = open.body.finish();
         let bytes = written.with_context(|| format!("cannot write `{}`", path.display()))?;
         open.temporary.keep_as(&path)?;
@@ -111,6 +115,30 @@ impl FileWriter {
         context.report(Event::Bytes(bytes));
         self.state.next += 1;
         Ok(())
+    }
+}
+
+impl FileWriter {
+    /// Reports files of higher numbers: they are of an earlier sink, and whoever reads them all has their rows too.
+    fn tell_of_others(&self, context: &Context) {
+        let Ok(entries) = fs::read_dir(self.sink.names.directory()) else {
+            return;
+        };
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let number = |name: OsString| self.sink.names.number_of(name.to_str()?);
+        let numbers: Vec<u64> = names
+            .filter_map(number)
+            .filter(|number| *number > FIRST)
+            .collect();
+        if let Some(first) = numbers.iter().min() {
+            let (path, count) = (self.sink.names.finished(*first), numbers.len());
+            let message = format!(
+                "`{}` was there before this sink ({count} such files in all): until one of its own has the same number, \
+                 it stays beside them; remove what is not wanted",
+                path.display()
+            );
+            context.report(Event::Warning(message));
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct WsReader {
     pub(super) batch: Batch,
     /// Messages after those, as they were handed over.
     more: VecDeque<Frames>,
-    /// Decoded and not yet committed, oldest first: an error of `emit` loses nothing if the reader is read again.
+    /// Decoded and not yet handed on, oldest first: an error of `emit` loses nothing if the reader is read again.
     undelivered: VecDeque<(Decoded, DateTime<Utc>)>,
 }
 

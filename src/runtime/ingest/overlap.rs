@@ -1,4 +1,4 @@
-//! A delivery that is committed, on another thread, while the next one is written: half of what it costs is the commit,
+//! A delivery that is committed, on a thread of its own, while the next one is written: half of what it costs is the commit,
 //! which also waits for the disk.
 //!
 //! Only where a source has several batches to give at once, so that it is behind; the next of two deliveries must not
@@ -7,10 +7,14 @@
 
 use std::sync::Arc;
 
-use super::{Ingest, Written};
-use crate::connector::{Delivery, Stop};
+use super::{Came, Ingest, Written};
+use crate::connector::{Context, Delivery};
 use crate::engine::{Lane, Ledger, Session};
 use crate::runtime::door::{Begun, begin, here};
+
+/// With more than this in its log, the engine gets a commit that nobody writes beside: at such a one it moves the log
+/// into the database, from 16 MiB on.
+const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A session that writes deliveries.
 pub(super) struct Writer {
@@ -32,13 +36,13 @@ pub(super) struct Overlap {
     spare: Option<Writer>,
     commit: Option<Commit>,
     /// What could not be committed: it comes before everything else.
-    failed: Option<Delivery>,
+    failed: Option<(Delivery, Came)>,
 }
 
 /// A commit on another thread.
 struct Commit {
     begun: Begun<(Writer, anyhow::Result<()>)>,
-    delivery: Delivery,
+    delivery: (Delivery, Came),
     /// The number of its last batch.
     head: u64,
 }
@@ -67,7 +71,7 @@ impl Drop for Overlap {
     /// Whoever goes on with the stream has to know how far it has come.
     fn drop(&mut self) {
         if let Err(error) = self.wait() {
-            tracing::debug!("not committed: {error:#}");
+            tracing::error!("rows that were received are lost: {error:#}");
         }
     }
 }
@@ -75,14 +79,18 @@ impl Drop for Overlap {
 impl Ingest {
     /// Writes a delivery and begins its commit, once that of the one before is done. Returns false where nothing has
     /// been written: the delivery is to be committed by itself, which also tells what is wrong with it.
-    pub(super) fn begin_commit(&mut self, delivery: &Delivery) -> bool {
+    pub(super) fn begin_commit(&mut self, delivery: &Delivery, came: Came) -> bool {
         let rows_max = delivery.batch_rows_max;
         let decoded = &delivery.decoded;
         let plain = decoded.rejects.is_empty() && delivery.cursor.is_none();
         let Some(sql) = &self.batches_sql else {
             return false;
         };
-        if !plain || decoded.rows.num_rows() <= rows_max || self.overlap.failed.is_some() {
+        if !plain
+            || decoded.rows.num_rows() <= rows_max
+            || self.overlap.failed.is_some()
+            || self.shared.database.log_bytes() > LOG_BYTES_MAX
+        {
             return false;
         }
         let begun = self.write_beside(sql, delivery).and_then(|written| {
@@ -95,7 +103,7 @@ impl Ingest {
         match begun {
             Ok((written, spare)) => {
                 let writer = std::mem::replace(&mut self.writer, spare);
-                self.end_beside(writer, written, delivery);
+                self.end_beside(writer, written, (delivery.clone(), came));
                 true
             }
             Err(error) => {
@@ -109,16 +117,16 @@ impl Ingest {
     ///
     /// # Errors
     /// As [`Ingest::commit`].
-    pub fn settle(&mut self, stop: &Stop) -> anyhow::Result<()> {
+    pub fn settle(&mut self, context: &Context) -> anyhow::Result<()> {
         if let Err(error) = self.overlap.wait() {
             tracing::debug!(entity = %self.name, "to be committed again: {error:#}");
         }
-        let Some(failed) = self.overlap.failed.take() else {
+        let Some((failed, came)) = self.overlap.failed.take() else {
             return Ok(());
         };
-        let committed = self.commit_now(&failed, stop);
+        let committed = self.commit_now(&failed, came, context);
         if committed.is_err() {
-            self.overlap.failed = Some(failed);
+            self.overlap.failed = Some((failed, came));
         }
         committed
     }
@@ -161,20 +169,20 @@ impl Ingest {
     }
 
     /// Commits what a writer wrote, on another thread.
-    fn end_beside(&mut self, writer: Writer, written: Written, delivery: &Delivery) {
+    fn end_beside(&mut self, writer: Writer, written: Written, delivery: (Delivery, Came)) {
         let head = written.head().unwrap_or_else(|| self.head());
         let (shared, stream) = (Arc::clone(&self.shared), Arc::clone(&self.stream));
-        let name = self.name.clone();
-        let begun = begin(move || {
+        let (name, came) = (self.name.clone(), delivery.1);
+        let begun = begin("commit", move || {
             let ended = here(|| writer.session.end(Ok(()))).and_then(|ended| ended);
             if ended.is_ok() {
-                written.tell(0, (&shared, &name, &stream));
+                written.tell((0, came), (&shared, &name, &stream));
             }
             (writer, ended)
         });
         self.overlap.commit = Some(Commit {
             begun,
-            delivery: delivery.clone(),
+            delivery,
             head,
         });
     }

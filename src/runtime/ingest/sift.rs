@@ -1,6 +1,6 @@
 //! Which rows of a delivery cannot be computed: those become rejects, and the others pass.
 
-use super::Ingest;
+use super::{Ingest, null_fault};
 use crate::batch::{RecordBatch, Reject};
 use crate::connector::Delivery;
 use crate::engine::SqlFault;
@@ -48,22 +48,15 @@ impl Ingest {
     /// Computes rows without keeping them.
     fn probe(&self, rows: &RecordBatch, delivery: &Delivery) -> anyhow::Result<()> {
         let trigger_us = delivery.trigger.timestamp_micros();
-        let not_null: Vec<String> = (self.not_null.iter())
-            .map(|column| format!("{} IS NULL", crate::sql::quote_ident(column)))
-            .collect();
         let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
         self.writer
             .session
             .execute_over(&sql, rows, &[&trigger_us])?;
-        if !not_null.is_empty() {
-            let sql = format!(
-                "SELECT count(*) FROM temp.next WHERE {}",
-                not_null.join(" OR ")
-            );
+        for column in &self.not_null {
+            let name = crate::sql::quote_ident(column);
+            let sql = format!("SELECT count(*) FROM temp.next WHERE {name} IS NULL");
             if self.writer.session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                let mut fault = SqlFault::of("a NOT NULL column is NULL");
-                fault.class = "Constraint".into();
-                return Err(fault.into());
+                return Err(null_fault(column).into());
             }
         }
         Ok(())

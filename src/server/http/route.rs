@@ -175,7 +175,10 @@ impl Router {
         if !is_json {
             // Forms of other pages can be sent without asking, JSON cannot.
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Refused::new(status, "send JSON: {\"sql\": \"SELECT …\"}"));
+            return Err(Refused::new(
+                status,
+                "send JSON, with `Content-Type: application/json`: {\"sql\": \"SELECT …\"}",
+            ));
         }
         let body = receive(body).await?;
         let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {

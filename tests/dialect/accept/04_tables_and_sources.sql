@@ -20,7 +20,9 @@ CREATE TABLE tables_keyed_by_two (
 CREATE SOURCE sources_plain (symbol STRING, price DOUBLE)
 WITH (connector = 'http', url = 'https://api.example.com/prices', interval = '10s');
 
--- Both forms that are about an entity of the same name that is already in the state.
+-- Both forms are about an entity of the same name that is already there, and are for `omlsp sql`: there the
+-- one leaves it as it is, and the other replaces it. In a file they change nothing: a definition that differs from the
+-- state's is taken with `--replace`.
 CREATE TABLE IF NOT EXISTS tables_if_not_exists (symbol STRING)
 WITH (connector = 'http', url = 'https://api.example.com/prices', interval = '10s');
 

@@ -1,7 +1,8 @@
 -- Views.
 --
 -- The body of a view is DuckDB's SQL, all of it. A VIEW keeps nothing; a MATERIALIZED VIEW keeps its
--- result, which at every moment equals its query over everything its inputs have delivered.
+-- result: its query over everything it has taken of its inputs, never anything else. It takes each batch a moment after
+-- that was committed, in a transaction of its own.
 --
 -- Queries that select, filter, compute, unnest and UNION ALL are maintained from the new rows alone;
 -- aggregates by their groups; joins by their keys; what is neither is computed again and compared.
