@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A text that never shows itself: `Debug` and `Display` print `***`.
+/// What stands for a secret: where it is shown, and where its value is not known.
+pub const HIDDEN: &str = "***";
+
+/// A text that never shows itself: `Debug` and `Display` print [`HIDDEN`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -22,13 +25,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
+        formatter.write_str(HIDDEN)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("***")
+        formatter.write_str(HIDDEN)
     }
 }
 

@@ -184,7 +184,8 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if let Some(recorder) = recorder {
         recorder.finish(runtime.shared.now())?;
     }
-    if let (Ended::StateLost, Some(owned)) = (ended, &dir) {
+    // Somebody waits for the end of a run that reads once.
+    if let (Ended::StateLost, Some(owned), false) = (ended, &dir, arguments.once) {
         return restart::wait_and_restart(owned);
     }
     let failed = ended != Ended::Well || (arguments.once && runtime.shared.board.errors() > 0);
@@ -386,11 +387,10 @@ impl Opened {
         };
         let is_new = dir.is_none() || new.is_some();
         let path = dir.as_ref().map(StateDir::database);
-        let clock = asks_for_time || !is_new;
         let (database, founding, answer) = open(
             path.as_deref(),
             arguments.memory_limit,
-            (is_new, clock),
+            (is_new, asks_for_time),
             then,
         )?;
         let opened = Self {
@@ -435,22 +435,24 @@ impl Opened {
     }
 }
 
-/// Opens the state, or one in memory without a path, and asks `then` as [`Opened::open`] does; both have a `clock`, or
-/// neither. Also returns the session that founds a state which `is_new`.
+/// Opens the state, or one in memory without a path, and asks `then` as [`Opened::open`] does. Also returns the session
+/// that founds a state which `is_new`.
 fn open<T: Send>(
     path: Option<&Path>,
     memory_bytes: u64,
-    (is_new, clock): (bool, bool),
+    (is_new, asks_for_time): (bool, bool),
     then: impl FnOnce(Binder, Option<Sender<String>>) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<(Database, Option<Session>, T)> {
     let opened = || {
         let database = Database::open_within(path, memory_bytes)?;
         let (make, tables) = channel::<String>();
         let make = is_new.then_some(make);
-        let bind = || then(Binder::over(database.empty_beside(clock)?)?, make);
+        // Statements may have created what asks, when there was a clock for it.
+        let empty = || database.empty_beside(asks_for_time || !is_new);
+        let bind = || then(Binder::over(empty()?)?, make);
         let (founding, answer) = beside(bind, || {
             if database.is_new() {
-                let session = database.found_state(clock)?;
+                let session = database.found_state(asks_for_time)?;
                 if !is_new {
                     // Somebody has taken the database out of its directory.
                     return session.end(Ok(None));
@@ -460,7 +462,10 @@ fn open<T: Send>(
                 }
                 return Ok(Some(session));
             }
-            database.set_up_clock()?;
+            // Nothing is written to a state that has it all: its disk may be full.
+            if asks_for_time || database.has_given_clock()? {
+                database.set_up_clock()?;
+            }
             Ledger::new(&database.session()?).prepare()?;
             Ok(None)
         })?;

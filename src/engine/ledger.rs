@@ -50,6 +50,9 @@ pub struct RecordedEntity {
     pub origin: Option<String>,
 }
 
+/// The version of a state in which there is nothing that came later.
+const FORMAT_FIRST: i64 = 1;
+
 /// The version from which on heads are also looked for in `omlsp.stream_second`.
 const STREAM_SECOND_SINCE: i64 = 2;
 
@@ -96,7 +99,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// DuckDB's own.
     pub(super) fn begin(&self) -> anyhow::Result<()> {
-        let format = format!("INSERT INTO omlsp.format VALUES ({FORMAT_VERSION})");
+        let format = format!("INSERT INTO omlsp.format VALUES ({FORMAT_FIRST})");
         (self.session).execute_batch(&format!("{TABLES}{format}"))
     }
 
@@ -109,13 +112,13 @@ impl<'a> Ledger<'a> {
             session.execute_batch(TABLES)?;
             match session.number("SELECT max(version) FROM omlsp.format", &[])? {
                 None => {
-                    session.execute("INSERT INTO omlsp.format VALUES ($1)", &[&FORMAT_VERSION])?;
+                    session.execute("INSERT INTO omlsp.format VALUES ($1)", &[&FORMAT_FIRST])?;
                     Ok(())
                 }
                 Some(version) if version > FORMAT_VERSION => anyhow::bail!(
                     "the state has format {version}, this omlsp knows up to {FORMAT_VERSION}: run a newer omlsp"
                 ),
-                // One of an older version stays that until something is kept that it does not know.
+                // It stays what it is until something is kept that it does not know.
                 Some(_) => Ok(()),
             }
         })

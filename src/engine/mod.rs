@@ -37,7 +37,8 @@ use duckdb::{Config, Connection};
 use clock::Time;
 pub use clock::asks_for_time;
 
-/// The version of the tables the engine keeps in a state directory; a newer one is refused.
+/// The latest version of what the engine keeps in a state directory; a state of a newer one is refused. A state has the
+/// oldest version that knows all that is in it.
 pub const FORMAT_VERSION: i64 = 2;
 
 /// The memory DuckDB may take for pages, hash tables and sorts, unless told otherwise. Its own default,
@@ -50,6 +51,8 @@ pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
 pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
+    /// What is not yet moved into the database.
+    log: Option<PathBuf>,
     time: Time,
     has_clock: Mutex<bool>,
     /// True if there was nothing in it when it was opened.
@@ -114,6 +117,14 @@ impl Database {
         Ok(())
     }
 
+    /// Says whether a repeatable run has left its clock, which [`Database::set_up_clock`] takes away.
+    ///
+    /// # Errors
+    /// The engine gives no session.
+    pub fn has_given_clock(&self) -> anyhow::Result<bool> {
+        Ok(self.session()?.check("FROM omlsp.clock").is_ok())
+    }
+
     fn has_clock(&self) -> MutexGuard<'_, bool> {
         // It is noted when it is there, whatever comes after it.
         self.has_clock
@@ -168,6 +179,7 @@ impl Database {
         let empty = Self {
             root: Mutex::new(root),
             path: None,
+            log: None,
             time: Time::System,
             has_clock: Mutex::default(),
             new: true,
@@ -222,6 +234,7 @@ impl Database {
         Ok(Self {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
+            log: path.map(log_of),
             time,
             has_clock: Mutex::default(),
             new,
@@ -241,12 +254,8 @@ impl Database {
 
     /// Returns the bytes of the log that are not moved into the database yet; none in memory.
     pub fn log_bytes(&self) -> u64 {
-        let Some(path) = &self.path else {
-            return 0;
-        };
-        let mut log = path.as_os_str().to_owned();
-        log.push(".wal");
-        std::fs::metadata(log).map_or(0, |file| file.len())
+        let log = self.log.as_ref().and_then(|log| log.metadata().ok());
+        log.map_or(0, |file| file.len())
     }
 
     /// Opens a session: its own transactions, temporary tables and settings over the same data.
@@ -303,6 +312,14 @@ pub fn begin_parser() {
             tracing::debug!(%error, "the parser is made when it is needed");
         }
     });
+}
+
+/// Returns where the engine writes the log of a database: beside the file, not beside a link to it.
+fn log_of(path: &Path) -> PathBuf {
+    let real = path.canonicalize();
+    let mut log = real.as_deref().unwrap_or(path).as_os_str().to_owned();
+    log.push(".wal");
+    log.into()
 }
 
 fn one_thread(config: Config) -> duckdb::Result<Config> {

@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
 use crate::options::Environment;
+use crate::secret::HIDDEN;
 use crate::sql::{
     Definition, EntityKind, Ident, OptionList, OptionValueKind, SinkInput, SqlText, StatementKind,
     quote_ident,
@@ -120,17 +121,17 @@ fn claimed_twice(catalog: &Catalog, nodes: &[Arc<Node>]) -> Vec<Diagnostic> {
         let Work::Sink(plan) = &node.work else {
             continue;
         };
-        let Some(claimed) = plan.connector.claims() else {
-            continue;
-        };
-        let Some(first) = owners.insert(claimed.clone(), &node.name) else {
+        // Of a secret, the value may not be known here.
+        let known = |claimed: &String| !claimed.contains(HIDDEN);
+        let claimed = plan.connector.claims().filter(known);
+        let Some(first) = claimed.and_then(|claimed| owners.insert(claimed, &node.name)) else {
             continue;
         };
         let [first, second] = [first, node.name.as_str()].map(|name| catalog.get(name));
         if let (Some(first), Some(second)) = (first, second) {
             let (first, second) = (first.name(), second.name());
             let message = format!(
-                "`{}` writes the {claimed}, as `{}` does",
+                "`{}` writes the same files as `{}`",
                 second.name, first.name
             );
             let fault = Diagnostic::new(second.span, message)

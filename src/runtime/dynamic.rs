@@ -93,9 +93,6 @@ impl Runtime {
                 crate::diagnostic::list_names(late.iter().map(String::as_str))
             );
         }
-        for node in &stopped {
-            self.forget_reader(node);
-        }
         let gone: Vec<Arc<Node>> = (change.gone.iter())
             .filter_map(|(name, _)| old.node(name).cloned())
             .collect();
@@ -110,6 +107,10 @@ impl Runtime {
         }
         for node in &stopped {
             self.shared.board.remove(&node.name);
+            // Until who is started again reads on, what it has not read is kept for it.
+            if !change.restarted.contains(&node.name) {
+                self.forget_reader(node);
+            }
         }
         self.make_streams(&change.come)?;
         self.shared.newcomers.note(&change.come);

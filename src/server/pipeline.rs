@@ -11,10 +11,8 @@ use crate::catalog::{Catalog, Entity};
 use crate::diagnostic::{Diagnostic, FileId, SourceMap, Span};
 use crate::engine::{Ledger, Session};
 use crate::plan::Plan;
+use crate::secret::HIDDEN;
 use crate::sql::{Create, Definition, EntityKind, OptionValueKind, SinkInput};
-
-/// What a secret has whose value is not known.
-const UNKNOWN: &str = "***";
 
 /// All entities at one moment.
 #[derive(Clone)]
@@ -93,7 +91,7 @@ impl Pipeline {
             };
             if let Definition::Secret { options, value } = &mut entity.create.definition {
                 options.entries.clear();
-                value.kind = OptionValueKind::Text(UNKNOWN.to_owned());
+                value.kind = OptionValueKind::Text(HIDDEN.to_owned());
                 catalog.put(entity);
             }
         }
@@ -198,7 +196,7 @@ impl Pipeline {
         // A secret's value does not stay in a text that messages show.
         let shown = match backend_of(entity) {
             Some(backend) => format!(
-                "CREATE SECRET {} WITH (backend = '{backend}') AS '{UNKNOWN}'",
+                "CREATE SECRET {} WITH (backend = '{backend}') AS '{HIDDEN}'",
                 crate::sql::quote_ident(&name)
             ),
             None => entity.text.clone(),

@@ -99,7 +99,7 @@ impl SinkConnector for FileSink {
     }
 
     fn claims(&self) -> Option<String> {
-        Some(format!("files `{}`", self.names.pattern()))
+        Some(self.names.pattern())
     }
 
     fn open(&self, schema: &Schema, state: Option<&str>) -> anyhow::Result<Box<dyn SinkWriter>> {

@@ -110,10 +110,16 @@ impl FileNames {
             .join(format!("{}{number:06}{}", self.before, self.after))
     }
 
-    /// Returns the path with the number's placeholder, the same for all ways to write one path.
+    /// Returns the path with the number's placeholder, the same for all ways to write one path. Links are not followed.
     pub(super) fn pattern(&self) -> String {
-        let parts = self.directory.components();
-        let directory: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+        let absolute = std::path::absolute(self.directory());
+        let mut directory = PathBuf::new();
+        for part in absolute.as_deref().unwrap_or(&self.directory).components() {
+            match part {
+                Component::ParentDir => drop(directory.pop()),
+                part => directory.push(part),
+            }
+        }
         let name = format!("{}{NUMBER}{}", self.before, self.after);
         directory.join(name).display().to_string()
     }

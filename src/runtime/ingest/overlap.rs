@@ -71,7 +71,11 @@ impl Drop for Overlap {
     /// Whoever goes on with the stream has to know how far it has come.
     fn drop(&mut self) {
         if let Err(error) = self.wait() {
-            tracing::error!("rows that were received are lost: {error:#}");
+            tracing::debug!("not committed: {error:#}");
+        }
+        if let Some((failed, _)) = &self.failed {
+            let rows = failed.decoded.rows.num_rows();
+            tracing::error!(rows, "rows that were received could not be kept");
         }
     }
 }
