@@ -155,9 +155,33 @@ impl Compiled {
     }
 
     fn program(&self) -> Result<&Program, JqError> {
-        let made = self.program.get_or_init(|| compile_program(&self.text));
+        let make = || match self.text.len() {
+            ..STACK_TEXT_MIN => compile_program(&self.text),
+            _ => with_large_stack(|| compile_program(&self.text)),
+        };
+        let made = self.program.get_or_init(make);
         made.as_ref().map_err(JqError::clone)
     }
+}
+
+/// A filter of this many bytes may be one of many levels, each of which the compiler of the interpreter calls itself for.
+const STACK_TEXT_MIN: usize = 1024;
+
+/// Some times what the largest filters take there, which is about as much as a thread has.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Does some work on a thread with a large stack; where the system gives none, on this one.
+fn with_large_stack<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    let large = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let done = std::thread::scope(|scope| {
+        let thread = large.spawn_scoped(scope, &work).ok()?;
+        Some(
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    });
+    done.unwrap_or_else(work)
 }
 
 impl std::fmt::Debug for Filter {
