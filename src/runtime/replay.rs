@@ -246,6 +246,9 @@ impl<'r> Replay<'r> {
             over => over,
         };
         self.trim();
+        for source in &self.sources {
+            source.node.shared.note_last_rejects(&source.node.node.name);
+        }
         tracing::info!(events = played, "played");
         Ok(match stage {
             Stage::Over(replayed) => replayed,
