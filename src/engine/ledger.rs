@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{FORMAT_VERSION, Session};
+use super::{FORMAT_VERSION, Param, Session};
 use crate::sql::quote_text;
 
 /// The number of each stream's latest batch, and its watermark in microseconds.
@@ -213,6 +213,15 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// Changes a row, or adds it with the same parameters where there is none; returns true if it was added.
+    fn put(&self, update: &str, insert: &str, params: &[&dyn Param]) -> anyhow::Result<bool> {
+        let is_new = self.session.execute(update, params)? == 0;
+        if is_new {
+            self.session.execute(insert, params)?;
+        }
+        Ok(is_new)
+    }
+
     /// As [`Ledger::advance`] without a cursor, in the row that `lane` says.
     ///
     /// # Errors
@@ -222,15 +231,12 @@ impl<'a> Ledger<'a> {
             return self.advance(name, head, None);
         }
         let head = i64::try_from(head)?;
-        let changed = self.session.execute(
+        let is_first = self.put(
             "UPDATE omlsp.stream_second SET head = $2 WHERE name = $1",
+            "INSERT INTO omlsp.stream_second VALUES ($1, $2)",
             &[&name, &head],
         )?;
-        if changed == 0 {
-            self.session.execute(
-                "INSERT INTO omlsp.stream_second VALUES ($1, $2)",
-                &[&name, &head],
-            )?;
+        if is_first {
             // Who does not look there must not go on with the stream.
             self.session.execute(
                 "UPDATE omlsp.format SET version = $1 WHERE version < $1",
@@ -259,16 +265,11 @@ impl<'a> Ledger<'a> {
     /// DuckDB's own.
     pub fn set_position(&self, consumer: &str, stream: &str, seq: u64) -> anyhow::Result<()> {
         let seq = i64::try_from(seq)?;
-        let changed = self.session.execute(
+        self.put(
             "UPDATE omlsp.position SET seq = $3 WHERE consumer = $1 AND stream = $2",
+            "INSERT INTO omlsp.position VALUES ($1, $2, $3)",
             &[&consumer, &stream, &seq],
         )?;
-        if changed == 0 {
-            self.session.execute(
-                "INSERT INTO omlsp.position VALUES ($1, $2, $3)",
-                &[&consumer, &stream, &seq],
-            )?;
-        }
         Ok(())
     }
 
@@ -286,16 +287,11 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// DuckDB's own.
     pub fn set_watermark(&self, name: &str, time: i64) -> anyhow::Result<()> {
-        let changed = self.session.execute(
+        self.put(
             "UPDATE omlsp.watermark SET time = $2 WHERE name = $1",
+            "INSERT INTO omlsp.watermark VALUES ($1, $2)",
             &[&name, &time],
         )?;
-        if changed == 0 {
-            self.session.execute(
-                "INSERT INTO omlsp.watermark VALUES ($1, $2)",
-                &[&name, &time],
-            )?;
-        }
         Ok(())
     }
 
@@ -316,14 +312,11 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// DuckDB's own.
     pub fn set_sink_state(&self, name: &str, state: &str) -> anyhow::Result<()> {
-        let changed = self.session.execute(
+        self.put(
             "UPDATE omlsp.sink SET state = $2 WHERE name = $1",
+            "INSERT INTO omlsp.sink VALUES ($1, $2)",
             &[&name, &state],
         )?;
-        if changed == 0 {
-            self.session
-                .execute("INSERT INTO omlsp.sink VALUES ($1, $2)", &[&name, &state])?;
-        }
         Ok(())
     }
 

@@ -395,16 +395,26 @@ impl Ingest {
 
     /// Refuses NULL in columns that the engine computes and the user declared NOT NULL.
     fn check_not_null(&self, session: &Session, seq: u64) -> anyhow::Result<()> {
+        let table = self.stream.stored.data();
+        match self.key {
+            Some(_) => self.refuse_nulls(session, &table),
+            None => {
+                let batch = format!("(FROM {table} WHERE {} = {seq})", crate::engine::SEQ);
+                self.refuse_nulls(session, &batch)
+            }
+        }
+    }
+
+    /// As [`Ingest::check_not_null`], in `rows`, what stands behind FROM.
+    fn refuse_nulls(&self, session: &Session, rows: &str) -> anyhow::Result<()> {
         for column in &self.not_null {
             let name = crate::sql::quote_ident(column);
-            let table = self.stream.stored.data();
-            let batch = match self.key {
-                Some(_) => String::new(),
-                None => format!(" AND {} = {seq}", crate::engine::SEQ),
-            };
-            let sql = format!("SELECT count(*) FROM {table} WHERE {name} IS NULL{batch}");
+            let sql = format!("SELECT count(*) FROM {rows} WHERE {name} IS NULL");
             if session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                return Err(null_fault(column).into());
+                let mut fault =
+                    SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
+                fault.class = "Constraint".into();
+                return Err(fault.into());
             }
         }
         Ok(())
@@ -421,13 +431,6 @@ impl Ingest {
         };
         rejects.iter().map(record).collect()
     }
-}
-
-/// Returns the fault of a row that the engine computed NULL for where none may be.
-fn null_fault(column: &str) -> SqlFault {
-    let mut fault = SqlFault::of(&format!("column `{column}` is NULL, but it is NOT NULL"));
-    fault.class = "Constraint".into();
-    fault
 }
 
 fn is_fatal(error: &anyhow::Error) -> bool {

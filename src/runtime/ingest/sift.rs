@@ -1,6 +1,6 @@
 //! Which rows of a delivery cannot be computed: those become rejects, and the others pass.
 
-use super::{Ingest, null_fault};
+use super::Ingest;
 use crate::batch::{RecordBatch, Reject};
 use crate::connector::Delivery;
 use crate::engine::SqlFault;
@@ -49,17 +49,9 @@ impl Ingest {
     fn probe(&self, rows: &RecordBatch, delivery: &Delivery) -> anyhow::Result<()> {
         let trigger_us = delivery.trigger.timestamp_micros();
         let sql = format!("CREATE OR REPLACE TEMP TABLE next AS {}", self.rows_sql);
-        self.writer
-            .session
-            .execute_over(&sql, rows, &[&trigger_us])?;
-        for column in &self.not_null {
-            let name = crate::sql::quote_ident(column);
-            let sql = format!("SELECT count(*) FROM temp.next WHERE {name} IS NULL");
-            if self.writer.session.number(&sql, &[])?.unwrap_or(0) > 0 {
-                return Err(null_fault(column).into());
-            }
-        }
-        Ok(())
+        let session = &self.writer.session;
+        session.execute_over(&sql, rows, &[&trigger_us])?;
+        self.refuse_nulls(session, "temp.next")
     }
 }
 
