@@ -34,6 +34,9 @@ pub mod sql;
 // `WITH` options: typed, taken once, leftovers are errors.
 pub mod options;
 
+// Buffers that may become large.
+pub mod buffer;
+
 // Rows in columns, with a change sign and a trigger.
 pub mod batch;
 

@@ -155,7 +155,7 @@ pub(super) fn replay(
     Ok(Response {
         status: response.status,
         headers,
-        body,
+        body: body.into(),
         url: request.url.clone(),
     })
 }

@@ -3,7 +3,6 @@
 //! Knows nothing of authentication, redirects or rows: [`super::client`] adds the first two, its callers
 //! the last. Called with blocking calls; stops between chunks of a body and between attempts.
 
-use std::io::Read;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +15,7 @@ use super::request::Request;
 use super::retry::{RetryPolicy, parse_retry_after};
 use super::shown::Mask;
 use super::tape::{self, BodyScrub};
+use crate::buffer::Buffer;
 use crate::connector::agents::{AgentLimits, Agents};
 use crate::connector::context::Stopped;
 use crate::connector::{Context, Event};
@@ -35,7 +35,7 @@ const CHUNK_BYTES_MIN: usize = 4 * 1024;
 pub(super) struct Response {
     pub status: u16,
     pub headers: HeaderMap,
-    pub body: Vec<u8>,
+    pub body: Buffer,
     /// Where it came from, after redirects.
     pub url: Url,
 }
@@ -277,18 +277,19 @@ impl Wire {
             Answer::Whole { bytes_max } if success => (bytes_max, true),
             _ => (IGNORED_BYTES_MAX, false),
         };
-        // A body that grows by doubling would need its size twice; what is announced is only reserved.
+        // What is announced is only reserved.
         let announced = response.body().content_length().unwrap_or(0).min(read_max);
-        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        let in_memory = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut body = Buffer::new(in_memory(announced), in_memory(read_max));
         let mut reader = response.body_mut().with_config().limit(read_max).reader();
         // The end shows in a piece that is not filled, so one byte more than is announced will do.
         let pieces = usize::try_from(announced + 1).unwrap_or(CHUNK_BYTES);
         let mut chunk = vec![0; pieces.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)];
         loop {
             context.stop.check()?;
-            match reader.read(&mut chunk) {
+            match body.read_from(&mut reader, &mut chunk) {
                 Ok(0) => break,
-                Ok(count) => body.extend_from_slice(&chunk[..count]),
+                Ok(_) => {}
                 // What is not wanted whole is good enough as far as it could be read.
                 Err(_) if !whole => break,
                 Err(error) => return Err(self.failed(request, ureq::Error::from(error))),
