@@ -79,18 +79,21 @@ pub struct Arguments {
     record: Option<PathBuf>,
     /// Take everything from a record instead of the network, on the record's clock, the same every time; in
     /// memory unless --state-dir names a new directory
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["record", "once", "replace", "plan", "listen"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = WITHOUT_REPLAY)]
     replay: Option<PathBuf>,
     /// How fast to replay: max, or so many times as fast as it was recorded, such as 1x or 10x
-    #[arg(long, value_name = "SPEED", value_parser = speed, default_value = "max", requires = "replay")]
+    #[arg(long, value_name = "SPEED", value_parser = speed, default_value = "max", requires = "replay", conflicts_with_all = WITHOUT_REPLAY)]
     speed: Speed,
     /// In a replay, where to write the rows of sinks that would go over the network, a file of lines each;
     /// without it they go nowhere
-    #[arg(long, value_name = "DIR", requires = "replay")]
+    #[arg(long, value_name = "DIR", requires = "replay", conflicts_with_all = WITHOUT_REPLAY)]
     capture: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
+
+/// What a replay and its options cannot be with.
+const WITHOUT_REPLAY: [&str; 5] = ["record", "once", "replace", "plan", "listen"];
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum LogFormat {
@@ -233,8 +236,7 @@ fn beside<W, T: Send>(
     })
 }
 
-/// Closes the state, before the process ends: the last answers to clients have a share in it. A start with a log
-/// to read takes twice as long as that.
+/// Closes the state, before the process ends: the last answers to clients have a share in it.
 fn close(runtime: Arc<Runtime>) {
     const SHARES_WAIT_MAX: Duration = Duration::from_secs(5);
     let end = Instant::now() + SHARES_WAIT_MAX;
@@ -293,7 +295,8 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             let vault = opened.vault(environment);
             // What statements created belongs to the pipeline too.
             server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
-            let checked = check_with(&binder, (&catalog, environment), faults, &|_| ())?;
+            let mut checked = check_with(&binder, (&catalog, environment), faults, &|_| ())?;
+            server::advise_drop(&catalog, &mut checked.faults);
             (Ok(opened), checked, None)
         }
         // Faults of the pipeline come before those of a directory that nothing has been kept in.

@@ -229,6 +229,10 @@ impl Database {
             }
             None => Connection::open_in_memory_with_flags(config)?,
         };
+        // What is to be done with the log at the end is decided then.
+        root.execute_batch(
+            "PRAGMA disable_checkpoint_on_shutdown; SET GLOBAL lock_configuration = true",
+        )?;
         // The catalog it lands in is that of all connections.
         root.register_table_function::<ArrowVTab>("arrow")?;
         Ok(Self {
@@ -282,13 +286,21 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.beside
-            && let Err(error) = self.lock().execute_batch(&format!("DETACH {BESIDE}"))
-        {
-            tracing::debug!(%error, "what names and types were checked in stays until the end");
+        let last = match self.beside {
+            true => format!("DETACH {BESIDE}"),
+            false if self.log_bytes() > LOG_LEFT_BYTES_MAX => "CHECKPOINT".to_owned(),
+            false => return,
+        };
+        // What is only checked stays until the end then, and the log until the next start.
+        if let Err(error) = self.lock().execute_batch(&last) {
+            tracing::debug!(%error, "{last}");
         }
     }
 }
+
+/// With a log of so many bytes, a database is closed as it is: to read the log takes the next start a third of the time
+/// that it takes to move it into the database, which most often comes later anyway, with more.
+const LOG_LEFT_BYTES_MAX: u64 = 8 << 20;
 
 /// The name of an empty database that another one's engine holds beside its own.
 const BESIDE: &str = "omlsp_beside";
@@ -363,12 +375,43 @@ const SEAL: &[(&str, &str)] = &[
     ("errors_as_json", "true"),
     ("enable_external_access", "false"),
     ("allowed_configs", "['enable_optimizer', 'threads']"),
-    ("lock_configuration", "true"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_log_is_left_at_the_end_and_a_large_one_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let rows = |database: &Database| {
+            let session = database.session().unwrap();
+            session.number("SELECT count(*) FROM t", &[]).unwrap()
+        };
+        let database = Database::open(Some(&path)).unwrap();
+        let session = database.session().unwrap();
+        session
+            .execute_batch("CREATE TABLE t AS SELECT range AS n FROM range(1000)")
+            .unwrap();
+        assert!(database.log_bytes() > 0);
+        let left = database.log_bytes();
+        drop((session, database));
+        assert_eq!(log_of(&path).metadata().unwrap().len(), left);
+
+        let database = Database::open(Some(&path)).unwrap();
+        assert_eq!(rows(&database), Some(1000));
+        let session = database.session().unwrap();
+        while database.log_bytes() <= LOG_LEFT_BYTES_MAX {
+            session
+                .execute_batch("INSERT INTO t FROM range(50_000)")
+                .unwrap();
+        }
+        let all = rows(&database);
+        drop((session, database));
+        assert!(!log_of(&path).exists());
+        assert_eq!(rows(&Database::open(Some(&path)).unwrap()), all);
+    }
 
     #[cfg(unix)]
     #[test]

@@ -26,8 +26,6 @@ fn an_interrupt_drains_and_commits() {
         running.wait_until(|running| running.stdout_line_count() >= 10_000, "rows");
         running.signal(signal);
         let output = running.wait().expect_code(0);
-        let log = setting.project.path().join(".omlsp/state.duckdb.wal");
-        assert!(!log.exists(), "{signal}: the state was not closed");
         let count = setting.rows("SELECT count(*) AS n FROM made")[0]["n"].clone();
         assert_eq!(
             setting.rows("FROM total"),
@@ -217,7 +215,19 @@ fn the_log_says_why_rows_did_not_fit_and_says_it_rarely() {
         told[0].contains("rows=1") && told[0].contains("none"),
         "{output}"
     );
-    assert!(told[1].contains("more rows did not fit"), "{output}");
+    assert!(
+        told[1].contains("more rows did not fit, see omlsp_errors"),
+        "{output}"
+    );
+}
+
+#[test]
+fn the_log_does_not_point_to_rows_that_are_skipped() {
+    let sql = "CREATE TABLE t (id BIGINT) WITH (connector = 'http', url = '${URL}/rows', interval = '1h', on_error = 'skip')";
+    let setting = Setting::scripted(sql, vec![Reply::json(r#"[{"id": 1}, {"id": "none"}]"#)]);
+    let output = setting.run(["--once", "--ephemeral"]).run();
+    let told = output.stderr.contains("did not fit and are left out: ");
+    assert!(told && !output.stderr.contains("omlsp_errors"), "{output}");
 }
 
 #[test]
@@ -251,6 +261,16 @@ fn exit_codes_tell_usage_from_failure() {
         .omlsp(["run", "pipeline.sql", "--for", "soon"])
         .run()
         .expect_code(2);
+    for without_effect in [
+        ["--once", "--speed", "2x"].as_slice(),
+        &["--once", "--capture", "out"],
+    ] {
+        let arguments = ["run", "pipeline.sql"]
+            .into_iter()
+            .chain(without_effect.iter().copied());
+        let output = setting.project.omlsp(arguments).run().expect_code(2);
+        assert!(output.stderr.contains("cannot be used with"), "{output}");
+    }
     setting
         .project
         .omlsp(["run", "missing.sql", "--ephemeral"])

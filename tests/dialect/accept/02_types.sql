@@ -2,7 +2,8 @@
 --
 -- Types are DuckDB's, by its own names and their aliases. JSON fills them: a missing key and null give
 -- NULL, a number in a text converts, objects and arrays fit STRUCT, MAP, lists and JSON. What does not
--- fit is an error of that row, never a silent NULL.
+-- fit is an error of that row, never a silent NULL. With exactly one column a scalar is a row too, and `null` among
+-- a filter's outputs a row of NULL.
 
 CREATE SOURCE types_all (
     c_boolean   BOOLEAN,
