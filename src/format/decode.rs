@@ -280,7 +280,7 @@ impl Run<'_> {
         })?;
         if let Err(message) = ended {
             self.rows.reject(Reject {
-                message: format!("jq: {}", shortened(&message, MESSAGE_MAX)),
+                message: jq_message(&message),
                 payload: shortened(&document, PAYLOAD_MAX).into_owned(),
             });
         }
@@ -288,11 +288,24 @@ impl Run<'_> {
     }
 }
 
-/// The interpreter's messages quote the value at fault, which may be the whole document.
-const MESSAGE_MAX: usize = 200;
+/// The interpreter's messages quote the value at fault, which may be the whole document: so many characters of them are
+/// kept at the start, and so many at the end, where a message says what was to be done with the value.
+const MESSAGE_HEAD_MAX: usize = 150;
+const MESSAGE_TAIL_MAX: usize = 100;
 
 /// Of a document that the filter fails on, this much is recorded.
 const PAYLOAD_MAX: usize = 4096;
+
+/// Returns what is told of a message of the interpreter.
+fn jq_message(message: &str) -> String {
+    let count = message.chars().count();
+    if count <= MESSAGE_HEAD_MAX + MESSAGE_TAIL_MAX {
+        return format!("jq: {message}");
+    }
+    let head = shortened(message, MESSAGE_HEAD_MAX);
+    let tail: String = message.chars().skip(count - MESSAGE_TAIL_MAX).collect();
+    format!("jq: {head}{tail}")
+}
 
 /// Returns the text cut to a number of characters.
 fn shortened(text: &str, characters_max: usize) -> std::borrow::Cow<'_, str> {
@@ -422,7 +435,7 @@ fn interpret_all(
         outputs.push(text);
         Ok(())
     })?;
-    ended.map_err(|message| anyhow!("jq: {}", shortened(&message, MESSAGE_MAX)))?;
+    ended.map_err(|message| anyhow!("{}", jq_message(&message)))?;
     Ok(Ok(outputs))
 }
 

@@ -136,10 +136,11 @@ pub fn declared(
     }
 }
 
-/// Generated columns in an order in which each comes after those it uses.
+/// Generated columns, each computed after those it uses.
 pub struct Generated {
-    /// Name, type and expression, the trigger functions replaced.
-    columns: Vec<(String, String, String)>,
+    /// Of each column name, type and expression, the trigger functions replaced; those of one step use only columns of
+    /// earlier ones.
+    steps: Vec<Vec<(String, String, String)>>,
 }
 
 impl Generated {
@@ -176,41 +177,43 @@ impl Generated {
             };
             bound.push((name.name.clone(), sql_type.text.clone(), text));
         }
-        let order = match order(columns) {
-            Ok(order) => order,
-            Err(circle) => {
-                faults.extend(circle_fault(&circle, generated));
-                Vec::new()
-            }
-        };
-        let columns = order
-            .into_iter()
-            .map(|index| bound[index].clone())
-            .collect();
-        Self { columns }
+        let steps = steps(columns).unwrap_or_else(|circle| {
+            faults.extend(circle_fault(&circle, generated));
+            Vec::new()
+        });
+        let step = |step: Vec<usize>| step.iter().map(|index| bound[*index].clone()).collect();
+        Self {
+            steps: steps.into_iter().map(step).collect(),
+        }
     }
 
     /// Returns a query that adds the generated columns to `base`, which has the others and the trigger.
     pub fn over(&self, base: &str, relation: &str) -> String {
-        let mut query = base.to_owned();
-        for (name, sql_type, expression) in &self.columns {
-            query = format!(
-                "SELECT *, CAST(({expression}\n) AS {sql_type}) AS {} FROM ({query}) AS {}",
-                quote_ident(name),
-                quote_ident(relation)
-            );
-        }
-        query
+        let relation = quote_ident(relation);
+        self.steps.iter().fold(base.to_owned(), |query, step| {
+            let computed: Vec<String> = (step.iter())
+                .map(|(name, sql_type, expression)| {
+                    let name = quote_ident(name);
+                    format!("CAST(({expression}\n) AS {sql_type}) AS {name}")
+                })
+                .collect();
+            // A query inside of another for each column would take the engine seconds for hundreds of them.
+            format!(
+                "SELECT *, {} FROM ({query}) AS {relation}",
+                computed.join(", ")
+            )
+        })
     }
 }
 
-/// Puts columns, each with its number and the names it uses, in an order in which each comes after those it
-/// uses.
+/// Puts columns, each with its number and the names it uses, into steps: each uses only columns of earlier ones.
 ///
 /// # Errors
 /// The numbers of columns that use each other in a circle, each followed by one it uses.
-fn order(mut left: BTreeMap<String, (usize, HashSet<String>)>) -> Result<Vec<usize>, Vec<usize>> {
-    let mut order: Vec<usize> = Vec::new();
+fn steps(
+    mut left: BTreeMap<String, (usize, HashSet<String>)>,
+) -> Result<Vec<Vec<usize>>, Vec<usize>> {
+    let mut steps: Vec<Vec<usize>> = Vec::new();
     while !left.is_empty() {
         let names: HashSet<String> = left.keys().cloned().collect();
         let ready: Vec<String> = (left.iter())
@@ -220,11 +223,10 @@ fn order(mut left: BTreeMap<String, (usize, HashSet<String>)>) -> Result<Vec<usi
         if ready.is_empty() {
             return Err(circle(&left));
         }
-        for name in ready {
-            order.extend(left.remove(&name).map(|(index, _)| index));
-        }
+        let step = ready.iter().filter_map(|name| left.remove(name));
+        steps.push(step.map(|(index, _)| index).collect());
     }
-    Ok(order)
+    Ok(steps)
 }
 
 /// Follows columns of which each uses another until one comes again.

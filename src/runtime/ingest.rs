@@ -241,7 +241,8 @@ impl Ingest {
         written.tell((rejects.len(), came), of);
         if let Some(first) = rejects.first() {
             let count = u64::try_from(rejects.len()).unwrap_or(u64::MAX);
-            self.shared.note_rejects(&self.name, count, &first.message);
+            let name = &self.name;
+            (self.shared).note_rejects(name, count, &first.message, self.on_error);
         }
     }
 

@@ -247,7 +247,7 @@ impl<'r> Replay<'r> {
         };
         self.trim();
         for source in &self.sources {
-            source.node.shared.note_last_rejects(&source.node.node.name);
+            source.node.note_last_rejects();
         }
         tracing::info!(events = played, "played");
         Ok(match stage {

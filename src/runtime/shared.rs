@@ -12,7 +12,7 @@ use super::pool::Pool;
 use super::status::Board;
 use super::stream::{BatchNote, Stream};
 use crate::batch::Reject;
-use crate::connector::{Clock, Context, Event, QueryRows, Stop};
+use crate::connector::{Clock, Context, Event, OnError, QueryRows, Stop};
 use crate::engine::{Database, ErrorRecord, Ledger, Session, SqlFault, Stamp};
 use crate::record::{Recorder, Tape};
 use crate::secret::Secrets;
@@ -22,6 +22,14 @@ const REASON_BYTES_MAX: usize = 300;
 
 /// Rows of an `on_start_query`: one connection each, so more is a mistake.
 const QUERY_ROWS_MAX: usize = 10_000;
+
+/// Returns where rows are that did not fit, as a part of a message.
+fn kept(on_error: OnError) -> &'static str {
+    match on_error {
+        OnError::DeadLetter => ", see omlsp_errors",
+        OnError::Skip | OnError::Fail => " and are left out",
+    }
+}
 
 pub struct Shared {
     pub database: Database,
@@ -157,20 +165,22 @@ impl Shared {
 
     /// Says in the log that rows did not fit, and why the first of them: at once, and of those that follow soon when
     /// some time has passed.
-    pub fn note_rejects(&self, entity: &str, count: u64, first: &str) {
+    pub fn note_rejects(&self, entity: &str, count: u64, first: &str, on_error: OnError) {
         let told = self.board.status(entity).did_not_fit(count, Instant::now());
         if let Some(rows) = told {
             let reason = self.mask(first);
             let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
-            tracing::warn!(%entity, rows, "rows did not fit, see omlsp_errors: {reason}");
+            let kept = kept(on_error);
+            tracing::warn!(%entity, rows, "rows did not fit{kept}: {reason}");
         }
     }
 
     /// Says in the log how many rows did not fit since that was said last.
-    pub fn note_last_rejects(&self, entity: &str) {
+    pub fn note_last_rejects(&self, entity: &str, on_error: OnError) {
         let rows = self.board.status(entity).take_untold();
         if rows > 0 {
-            tracing::warn!(%entity, rows, "more rows did not fit, see omlsp_errors");
+            let kept = kept(on_error);
+            tracing::warn!(%entity, rows, "more rows did not fit{kept}");
         }
     }
 

@@ -51,13 +51,19 @@ impl SourceNode {
         &self.node.name
     }
 
+    /// As [`Shared::note_last_rejects`].
+    pub fn note_last_rejects(&self) {
+        let on_error = self.plan().connector.on_error();
+        self.shared.note_last_rejects(self.name(), on_error);
+    }
+
     /// Runs until stopped or ended; returns false if the last read failed.
     pub async fn run(self) -> bool {
         let ok = match self.plan().connector.cadence() {
             (Cadence::Scheduled(schedule), overlap) => self.scheduled(&schedule, overlap).await,
             (Cadence::Continuous, _) => self.continuous().await,
         };
-        self.shared.note_last_rejects(self.name());
+        self.note_last_rejects();
         self.stream.close();
         ok
     }

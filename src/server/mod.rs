@@ -39,7 +39,7 @@ pub use cells::each_row;
 pub use control::Control;
 pub use pipeline::Pipeline;
 pub use protocol::{ColumnHead, Event, Reach, Request, Want};
-pub use recorded::add_created;
+pub use recorded::{add_created, advise_drop};
 pub use service::Service;
 pub use settings::Settings;
 pub use socket::Server;

@@ -43,6 +43,24 @@ pub fn add_created(
     open_secrets(&ledger, vault, catalog)
 }
 
+/// Tells of faults in what statements created how to be rid of that: it is in no file.
+pub fn advise_drop(catalog: &Catalog, faults: &mut [Diagnostic]) {
+    for fault in faults {
+        let mut created = catalog
+            .entities()
+            .filter(|entity| entity.origin.is_none() && entity.span.file == fault.span.file);
+        if let Some(entity) = created.next() {
+            let (kind, name) = (entity.create.definition.kind().words(), &entity.name().name);
+            let drop =
+                format!("what is not wanted any more can go: omlsp sql 'DROP {kind} {name}'");
+            fault.help = Some(match fault.help.take() {
+                Some(help) => format!("{help}; {drop}"),
+                None => drop,
+            });
+        }
+    }
+}
+
 /// Parses a recorded definition and adds it.
 pub(super) fn add(
     sources: &mut SourceMap,

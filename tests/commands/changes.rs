@@ -96,6 +96,41 @@ fn what_statements_create_works_at_once_and_is_there_again() {
 }
 
 #[test]
+fn what_was_created_and_fits_no_more_can_be_dropped() {
+    let project = Project::new();
+    project.file("p.sql", PIPELINE);
+    let created = ["sql", "--state-dir", "state"];
+    let sql = |sql| project.omlsp(created.into_iter().chain([sql])).run();
+    let owner = Owner::start(&project);
+    owner.stop();
+    sql("CREATE VIEW quarters AS SELECT half / 2 AS quarter FROM halves").expect_code(0);
+    project.file(
+        "p.sql",
+        PIPELINE.replace("SELECT half FROM", "SELECT n FROM"),
+    );
+    let run = [
+        "run",
+        "p.sql",
+        "--state-dir",
+        "state",
+        "--replace",
+        "--for",
+        "1ms",
+    ];
+    let refused = project.omlsp(run).run().expect_code(1);
+    for text in [
+        "created by a statement (quarters)",
+        "omlsp sql 'DROP VIEW quarters'",
+    ] {
+        assert!(refused.stderr.contains(text), "no `{text}` in {refused}");
+    }
+    sql("DROP VIEW quarters").expect_code(0);
+    // The other view over what has changed is of the same file.
+    project.file("p.sql", "CREATE VIEW one AS SELECT 1 AS one;");
+    project.omlsp(run).run().expect_code(0);
+}
+
+#[test]
 fn entities_are_created_and_dropped_while_nothing_runs() {
     let project = Project::new();
     project.file("p.sql", PIPELINE);

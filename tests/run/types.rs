@@ -221,6 +221,20 @@ fn null_does_not_fit_a_not_null_column() {
 }
 
 #[test]
+fn a_thousand_generated_columns_are_computed_side_by_side() {
+    let generated: Vec<String> = (0..1200)
+        .map(|n| format!("g{n} BIGINT AS (a + {n})"))
+        .collect();
+    let columns = format!(
+        "a BIGINT, {}, last BIGINT AS (g1199 + g0)",
+        generated.join(", ")
+    );
+    let (_, rows) = load(&columns, "", &json!([{"a": 1}, {"a": 2}]));
+    assert_eq!(column(&rows, "g1199"), [1200, 1201].map(Value::from));
+    assert_eq!(column(&rows, "last"), [1201, 1203].map(Value::from));
+}
+
+#[test]
 fn generated_columns_build_on_each_other_and_on_the_trigger() {
     let columns = "a BIGINT, c BIGINT AS (b + 1), b BIGINT AS (a * 10), at_ms BIGINT AS (TRIGGER_EPOCH_TIME()), \
         alias_ms BIGINT AS (TRIGGER_TIME_EPOCH()), triggered TIMESTAMP AS (TRIGGER_TIME())";

@@ -179,6 +179,22 @@ fn a_fault_of_the_filter_is_a_reject_after_the_rows_before_it() {
 }
 
 #[test]
+fn a_long_message_of_the_filter_keeps_both_ends() {
+    let filter = Filter::compile(".[] | {symbol: .s.t}").unwrap();
+    let decoder = Decoder::new(prices(), filter, None);
+    let body = format!(r#"[{{"s":[{}]}}]"#, ["1234567"; 1000].join(","));
+    let message = decoder.decode(body.as_bytes()).unwrap().rejects[0]
+        .message
+        .clone();
+    assert!(
+        message.starts_with("jq: cannot index [1234567,"),
+        "{message}"
+    );
+    assert!(message.ends_with(",1234567] with \"t\""), "{message}");
+    assert!(message.chars().count() < 300, "{message}");
+}
+
+#[test]
 fn a_body_that_is_no_json_is_an_error_with_its_place() {
     for (body, expected) in [
         (
