@@ -162,9 +162,9 @@ pub fn topic_to_topic(table: &mut Table) {
         project.file(
             "through.sql",
             format!(
-                "CREATE SOURCE trades (symbol STRING, price DOUBLE, n BIGINT, at TIMESTAMP) WITH (
+                "CREATE SOURCE trades (symbol STRING, price DOUBLE, n BIGINT, \"at\" TIMESTAMP) WITH (
                     connector = 'kafka', topic = '{source}', server = '{}', scan.startup.mode = 'earliest');
-                CREATE VIEW wanted AS SELECT symbol, price * 2 AS twice, at FROM trades WHERE n % 4 <> 3;
+                CREATE VIEW wanted AS SELECT symbol, price * 2 AS twice, \"at\" FROM trades WHERE n % 4 <> 3;
                 {}",
                 shared().server(),
                 sink("wanted", &name)

@@ -13,7 +13,7 @@ use super::windows::{self, Rewritten};
 use super::{Session, SqlFault};
 use crate::batch::RecordBatch;
 use crate::batch::array::{ArrayRef, StringArray};
-use crate::sql::{SqlText, Token};
+use crate::sql::{SqlText, Token, TokenKind, quote_ident, tokens};
 
 /// How deep a tree may be: a sum of four hundred terms is eight hundred levels. Whoever walks a tree does it
 /// by recursion, on threads with two megabytes of stack.
@@ -103,8 +103,34 @@ impl Session {
         };
         match query {
             Ok(query) => self.without_windows(text, query),
-            Err(fault) => Ok(Err(fault)),
+            Err(fault) => Ok(Err(self.with_quotes_advised(fault, text)?)),
         }
+    }
+
+    /// Adds to a fault of the syntax that the word before it would do in quotes, if so: some words of the language
+    /// are names of columns elsewhere (`at`).
+    fn with_quotes_advised(&self, fault: SqlFault, text: &str) -> anyhow::Result<SqlFault> {
+        let tokens = tokens(text);
+        let place = fault.place.map_or(0, |(start, _)| start);
+        let before = tokens.iter().take_while(|token| token.end <= place).last();
+        let word = before.filter(|token| token.kind == TokenKind::Word);
+        let Some(word) = word.filter(|_| fault.message.starts_with("syntax error")) else {
+            return Ok(fault);
+        };
+        let quoted = quote_ident(word.text(text));
+        let advised = format!("{}{quoted}{}", &text[..word.start], &text[word.end..]);
+        let sql = format!("SELECT {}::VARCHAR", serialize("$1::VARCHAR"));
+        let answer = self.text(&sql, &[&advised])?.unwrap_or_default();
+        let parses = tree_of(&answer)?.is_some_and(|tree| tree["error"] == Value::Bool(false));
+        Ok(match parses {
+            true => SqlFault {
+                help: Some(
+                    format!("if `{}` is a name here, write {quoted}", word.text(text)).into(),
+                ),
+                ..fault
+            },
+            false => fault,
+        })
     }
 
     /// Replaces the window functions of a query, and parses what that gives.
