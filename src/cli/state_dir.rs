@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::engine::NOTE_SUFFIX;
+
 /// The directory used when none is named.
 const DEFAULT: &str = ".omlsp";
 
@@ -28,6 +30,16 @@ impl Arguments {
     /// Returns the directory named on the command line, if one is.
     pub fn named(&self) -> Option<&Path> {
         self.state_dir.as_deref()
+    }
+
+    /// Returns the command that executes a statement in this state, for a shell.
+    pub fn sql_command(&self, sql: &str) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let option = match self.named() {
+            Some(path) => format!(" --state-dir {}", quoted(&path.display().to_string())),
+            None => String::new(),
+        };
+        format!("omlsp sql{option} {}", quoted(sql))
     }
 
     pub fn path(&self) -> PathBuf {
@@ -88,6 +100,7 @@ impl StateDir {
     pub fn try_own(path: &Path) -> anyhow::Result<Option<Self>> {
         create_private(path)
             .with_context(|| format!("cannot create the state directory `{}`", path.display()))?;
+        refuse_lone_database(path)?;
         let mut lock = File::options()
             .read(true)
             .write(true)
@@ -150,6 +163,7 @@ impl Drop for NewState {
         let files = [
             self.database.clone(),
             beside(".wal"),
+            beside(NOTE_SUFFIX),
             self.database.with_file_name(OWNER),
         ];
         let removed = files
@@ -180,6 +194,24 @@ pub fn owner(path: &Path) -> Option<u32> {
         .read_to_string(&mut text)
         .ok()?;
     text.trim().parse().ok()
+}
+
+/// Refuses a database that somebody has put into a directory without its log, as long as everything was in that.
+fn refuse_lone_database(path: &Path) -> anyhow::Result<()> {
+    /// Its heads, and nothing that was ever moved from a log.
+    const EMPTY_BYTES: u64 = 3 * 4096;
+    let database = path.join(DATABASE);
+    let log = path.join(format!("{DATABASE}.wal"));
+    let alone = !path.join(OWNER).exists() && !log.exists();
+    let empty = database
+        .metadata()
+        .is_ok_and(|file| file.len() <= EMPTY_BYTES);
+    anyhow::ensure!(
+        !(alone && empty),
+        "`{}` has nothing in it: copy its log `{DATABASE}.wal` too, best the whole state directory",
+        database.display()
+    );
+    Ok(())
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {

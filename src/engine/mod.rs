@@ -6,6 +6,7 @@
 mod clock;
 mod fault;
 pub mod functions;
+mod log;
 mod session;
 pub mod shape;
 pub mod syntax;
@@ -22,12 +23,13 @@ pub use fault::SqlFault;
 pub use ledger::{
     CommittedStream, ErrorRecord, Heads, Lane, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity,
 };
+pub use log::NOTE_SUFFIX;
 pub use session::{Interrupt, Session};
 pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
 pub use duckdb::ToSql as Param;
@@ -36,6 +38,7 @@ use duckdb::{Config, Connection};
 
 use clock::Time;
 pub use clock::asks_for_time;
+use log::Log;
 
 /// The latest version of what the engine keeps in a state directory; a state of a newer one is refused. A state has the
 /// oldest version that knows all that is in it.
@@ -52,7 +55,9 @@ pub struct Database {
     root: Mutex<Connection>,
     path: Option<PathBuf>,
     /// What is not yet moved into the database.
-    log: Option<PathBuf>,
+    log: Option<Log>,
+    /// Transactions that may be in the log.
+    commits: Arc<AtomicU64>,
     time: Time,
     has_clock: Mutex<bool>,
     /// True if there was nothing in it when it was opened.
@@ -180,6 +185,7 @@ impl Database {
             root: Mutex::new(root),
             path: None,
             log: None,
+            commits: Arc::default(),
             time: Time::System,
             has_clock: Mutex::default(),
             new: true,
@@ -221,6 +227,7 @@ impl Database {
             .try_fold(config, |config, (name, value)| config.with(name, *value))?;
         let config = config.with("memory_limit", format!("{memory_bytes}B"))?;
         let new = path.is_none_or(|path| !path.exists());
+        let commits = path.map_or(Ok(0), |path| Log::of(path).take_note(new))?;
         let root = match path {
             // Sealed, the engine reaches the log beside the file only where that is, not beside a link to it.
             Some(path) => {
@@ -229,6 +236,8 @@ impl Database {
             }
             None => Connection::open_in_memory_with_flags(config)?,
         };
+        // The file is there by now, wherever a link to it leads.
+        let log = path.map(Log::of);
         // What is to be done with the log at the end is decided then.
         root.execute_batch(
             "PRAGMA disable_checkpoint_on_shutdown; SET GLOBAL lock_configuration = true",
@@ -238,7 +247,8 @@ impl Database {
         Ok(Self {
             root: Mutex::new(root),
             path: path.map(Path::to_owned),
-            log: path.map(log_of),
+            log,
+            commits: Arc::new(commits.into()),
             time,
             has_clock: Mutex::default(),
             new,
@@ -258,8 +268,7 @@ impl Database {
 
     /// Returns the bytes of the log that are not moved into the database yet; none in memory.
     pub fn log_bytes(&self) -> u64 {
-        let log = self.log.as_ref().and_then(|log| log.metadata().ok());
-        log.map_or(0, |file| file.len())
+        self.log.as_ref().map_or(0, Log::bytes)
     }
 
     /// Opens a session: its own transactions, temporary tables and settings over the same data.
@@ -267,7 +276,7 @@ impl Database {
     /// # Errors
     /// DuckDB cannot open another connection (out of memory).
     pub fn session(&self) -> anyhow::Result<Session> {
-        let session = Session::new(self.lock().try_clone()?);
+        let session = Session::new(self.lock().try_clone()?, &self.commits);
         if self.beside {
             session.execute_batch(&format!(
                 "USE {BESIDE}; SET SESSION enable_optimizer = false;"
@@ -286,21 +295,24 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let last = match self.beside {
-            true => format!("DETACH {BESIDE}"),
-            false if self.log_bytes() > LOG_LEFT_BYTES_MAX => "CHECKPOINT".to_owned(),
-            false => return,
-        };
-        // What is only checked stays until the end then, and the log until the next start.
-        if let Err(error) = self.lock().execute_batch(&last) {
-            tracing::debug!(%error, "{last}");
+        let root = self.root.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.beside
+            && let Err(error) = root.execute_batch(&format!("DETACH {BESIDE}"))
+        {
+            tracing::debug!(%error, "what names and types were checked in stays until the end");
         }
+        let Some(log) = &self.log else {
+            return;
+        };
+        let commits = self.commits.load(Ordering::Relaxed);
+        if log.is_slow_to_read(commits)
+            && let Err(error) = root.execute_batch("CHECKPOINT")
+        {
+            tracing::warn!(%error, "the log is left to the next start");
+        }
+        log.leave_note(commits);
     }
 }
-
-/// With a log of so many bytes, a database is closed as it is: to read the log takes the next start a third of the time
-/// that it takes to move it into the database, which most often comes later anyway, with more.
-const LOG_LEFT_BYTES_MAX: u64 = 8 << 20;
 
 /// The name of an empty database that another one's engine holds beside its own.
 const BESIDE: &str = "omlsp_beside";
@@ -324,14 +336,6 @@ pub fn begin_parser() {
             tracing::debug!(%error, "the parser is made when it is needed");
         }
     });
-}
-
-/// Returns where the engine writes the log of a database: beside the file, not beside a link to it.
-fn log_of(path: &Path) -> PathBuf {
-    let real = path.canonicalize();
-    let mut log = real.as_deref().unwrap_or(path).as_os_str().to_owned();
-    log.push(".wal");
-    log.into()
 }
 
 fn one_thread(config: Config) -> duckdb::Result<Config> {
@@ -380,38 +384,6 @@ const SEAL: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_small_log_is_left_at_the_end_and_a_large_one_is_moved() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let rows = |database: &Database| {
-            let session = database.session().unwrap();
-            session.number("SELECT count(*) FROM t", &[]).unwrap()
-        };
-        let database = Database::open(Some(&path)).unwrap();
-        let session = database.session().unwrap();
-        session
-            .execute_batch("CREATE TABLE t AS SELECT range AS n FROM range(1000)")
-            .unwrap();
-        assert!(database.log_bytes() > 0);
-        let left = database.log_bytes();
-        drop((session, database));
-        assert_eq!(log_of(&path).metadata().unwrap().len(), left);
-
-        let database = Database::open(Some(&path)).unwrap();
-        assert_eq!(rows(&database), Some(1000));
-        let session = database.session().unwrap();
-        while database.log_bytes() <= LOG_LEFT_BYTES_MAX {
-            session
-                .execute_batch("INSERT INTO t FROM range(50_000)")
-                .unwrap();
-        }
-        let all = rows(&database);
-        drop((session, database));
-        assert!(!log_of(&path).exists());
-        assert_eq!(rows(&Database::open(Some(&path)).unwrap()), all);
-    }
 
     #[cfg(unix)]
     #[test]

@@ -1,6 +1,7 @@
 //! A session: one connection with its own transactions, and the only calls that run SQL.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use duckdb::vtab::arrow::ArrowBatchRegistration;
 use duckdb::{Connection, InterruptHandle, ToSql};
@@ -14,6 +15,8 @@ const STATEMENTS_KEPT: usize = 32;
 /// A connection to a [`super::Database`]. One thread at a time.
 pub struct Session {
     connection: Connection,
+    /// Of all sessions of the database.
+    commits: Arc<AtomicU64>,
 }
 
 /// Interrupts what a session runs, from another thread.
@@ -27,9 +30,13 @@ impl Interrupt {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection) -> Self {
+    /// Makes a session that counts its transactions in `commits`.
+    pub(super) fn new(connection: Connection, commits: &Arc<AtomicU64>) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        Self { connection }
+        Self {
+            connection,
+            commits: Arc::clone(commits),
+        }
     }
 
     pub fn interrupt_handle(&self) -> Interrupt {
@@ -212,6 +219,7 @@ impl Session {
     /// # Errors
     /// As [`Session::transaction`].
     pub fn end<T>(&self, worked: anyhow::Result<T>) -> anyhow::Result<T> {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         match worked {
             Ok(value) => match self.execute_batch("COMMIT") {
                 Ok(()) => Ok(value),

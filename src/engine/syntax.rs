@@ -19,6 +19,11 @@ use crate::sql::{SqlText, Token, TokenKind, quote_ident, tokens};
 /// by recursion, on threads with two megabytes of stack.
 const TREE_DEPTH_MAX: usize = 1_000;
 
+/// Words that a value comes after.
+const BEFORE_VALUES: [&str; 12] = [
+    "SELECT", "DISTINCT", "ALL", "WHERE", "HAVING", "ON", "BY", "AND", "OR", "NOT", "WHEN", "THEN",
+];
+
 /// The table functions that take a relation's name or a query as a text.
 const HIDING: [&str; 2] = ["query", "query_table"];
 
@@ -112,11 +117,20 @@ impl Session {
     fn with_quotes_advised(&self, fault: SqlFault, text: &str) -> anyhow::Result<SqlFault> {
         let tokens = tokens(text);
         let place = fault.place.map_or(0, |(start, _)| start);
-        let before = tokens.iter().take_while(|token| token.end <= place).last();
-        let word = before.filter(|token| token.kind == TokenKind::Word);
-        let Some(word) = word.filter(|_| fault.message.starts_with("syntax error")) else {
+        let count = tokens.iter().take_while(|token| token.end <= place).count();
+        let [.., ahead, word] = &tokens[..count] else {
             return Ok(fault);
         };
+        // Where a value can be: anywhere else, it would be an alias in quotes.
+        let value = match ahead.kind {
+            TokenKind::Word => BEFORE_VALUES.contains(&&*ahead.text(text).to_uppercase()),
+            TokenKind::Symbol(_) => !(ahead.is_symbol(')') || ahead.is_symbol(']')),
+            _ => false,
+        };
+        let name = word.kind == TokenKind::Word && !word.text(text).eq_ignore_ascii_case("FROM");
+        if !(value && name && fault.message.starts_with("syntax error")) {
+            return Ok(fault);
+        }
         let quoted = quote_ident(word.text(text));
         let advised = format!("{}{quoted}{}", &text[..word.start], &text[word.end..]);
         let sql = format!("SELECT {}::VARCHAR", serialize("$1::VARCHAR"));

@@ -50,6 +50,42 @@ fn an_interrupt_drains_and_commits() {
     }
 }
 
+#[test]
+fn a_stop_leaves_a_small_log_and_moves_a_large_one() {
+    for (rows, left) in [(1000, true), (60_000, false)] {
+        let setting = Setting::new(&format!(
+            "CREATE TABLE made (n BIGINT, text STRING AS (repeat('x', 150) || n))
+                WITH (connector = 'generate', rows = {rows});"
+        ));
+        setting.run(["--once"]).run().expect_code(0);
+        let log = setting.project.path().join(".omlsp/state.duckdb.wal");
+        assert_eq!(log.exists(), left, "{rows}");
+        let kept = "SELECT count(DISTINCT text) AS n FROM made";
+        assert_eq!(setting.rows(kept), [json!({"n": rows})]);
+    }
+}
+
+#[test]
+fn a_state_without_its_log_is_refused() {
+    let setting =
+        Setting::new("CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 10);");
+    setting.run(["--once"]).run().expect_code(0);
+    let copy = setting.project.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let state = setting.project.path().join(".omlsp");
+    std::fs::copy(state.join("state.duckdb"), copy.join("state.duckdb")).unwrap();
+    let run = ["run", "pipeline.sql", "--once", "--state-dir"];
+    let alone = setting.project.omlsp(run.into_iter().chain(["copy"])).run();
+    let told = alone.expect_code(1).stderr;
+    assert!(
+        told.contains("copy its log `state.duckdb.wal` too"),
+        "{told}"
+    );
+    std::fs::remove_file(state.join("state.duckdb.wal")).unwrap();
+    let lost = setting.run(["--once"]).run().expect_code(1).stderr;
+    assert!(lost.contains("put it back beside the database"), "{lost}");
+}
+
 /// Whoever read the log is gone, as `head` or a collector that was restarted.
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
