@@ -6,12 +6,18 @@
 
 use std::io::Read;
 use std::ops::Deref;
-use std::sync::Once;
 
-use memmap2::{Advice, MmapMut, MmapOptions};
+use memmap2::{MmapMut, MmapOptions};
 
 /// A buffer of more bytes lies on pages of its own.
 const HEAP_BYTES_MAX: usize = 4 << 20;
+
+/// Pages that have become too few are replaced by so many times as many.
+const GROWTH: usize = 4;
+
+/// What is read at once: the less, the smaller a buffer is.
+const PIECE_BYTES_MIN: usize = 4 * 1024;
+const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes that come one after the other.
 #[derive(Debug)]
@@ -33,35 +39,48 @@ enum Place {
 impl Buffer {
     /// Makes an empty buffer with room for `bytes`, which is to have no more than `bytes_max` in the end.
     pub fn new(bytes: usize, bytes_max: usize) -> Self {
-        let pages = (bytes > HEAP_BYTES_MAX).then(|| pages(bytes)).flatten();
-        let place = match pages {
-            Some(pages) => Place::Pages { pages, length: 0 },
-            None => Place::Heap(Vec::with_capacity(bytes)),
+        let place = match bytes > HEAP_BYTES_MAX {
+            false => Place::Heap(Vec::with_capacity(bytes)),
+            // Without room for pages there is none for as large a piece of the heap either.
+            true => pages(bytes).map_or(Place::Heap(Vec::new()), |pages| Place::Pages {
+                pages,
+                length: 0,
+            }),
         };
         Self { place, bytes_max }
     }
 
-    /// Reads once and adds what that gives at the end: as much as `scratch` has room for, at most. Returns how much that
-    /// was, 0 at the end of the reader.
+    /// Reads once and adds what that gives at the end. Returns how much that was, 0 at the end of the reader.
     ///
     /// # Errors
     /// The reader's own; nothing is added then.
-    pub fn read_from(
-        &mut self,
-        reader: &mut impl Read,
-        scratch: &mut [u8],
-    ) -> std::io::Result<usize> {
-        if let Place::Pages { pages, length } = &mut self.place {
-            let room = scratch.len().min(pages.len() - *length);
-            if room > 0 {
-                let count = reader.read(&mut pages[*length..*length + room])?;
+    pub fn read_from(&mut self, reader: &mut impl Read) -> std::io::Result<usize> {
+        match &mut self.place {
+            Place::Pages { pages, length } if *length < pages.len() => {
+                let end = pages.len().min(*length + PIECE_BYTES_MAX);
+                let count = reader.read(&mut pages[*length..end])?;
                 *length += count;
-                return Ok(count);
+                Ok(count)
+            }
+            Place::Pages { .. } => {
+                // Most often this is the end.
+                let mut piece = [0; PIECE_BYTES_MIN];
+                let count = reader.read(&mut piece)?;
+                self.extend_from_slice(&piece[..count]);
+                Ok(count)
+            }
+            Place::Heap(bytes) => {
+                let start = bytes.len();
+                let room = (bytes.capacity() - start).max(start);
+                bytes.resize(start + room.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX), 0);
+                let read = reader.read(&mut bytes[start..]);
+                bytes.truncate(start + *read.as_ref().unwrap_or(&0));
+                if self.len() > HEAP_BYTES_MAX {
+                    self.grow(0);
+                }
+                read
             }
         }
-        let count = reader.read(scratch)?;
-        self.extend_from_slice(&scratch[..count]);
-        Ok(count)
     }
 
     /// Adds bytes at the end.
@@ -85,13 +104,13 @@ impl Buffer {
         }
     }
 
-    /// Makes room for so many bytes more. Pages that nothing is written to take no memory, so that a large buffer gets
-    /// all it may ever need at once, and is not copied again.
+    /// Makes room for so many bytes more. Pages that nothing is written to take no memory.
     fn grow(&mut self, more: usize) {
         let length = self.len();
         let needed = length.saturating_add(more);
+        let wanted = needed.saturating_mul(GROWTH).min(self.bytes_max);
         let pages = (needed > HEAP_BYTES_MAX)
-            .then(|| pages(needed.max(self.bytes_max)))
+            .then(|| pages(needed.max(wanted)))
             .flatten();
         match (pages, &mut self.place) {
             (Some(mut pages), _) => {
@@ -130,30 +149,14 @@ impl From<Vec<u8>> for Buffer {
 
 /// Returns pages for so many bytes, large ones where the system has them; `None` if it gives no room.
 fn pages(bytes: usize) -> Option<MmapMut> {
-    allow_large_pages();
     let pages = MmapOptions::new().len(bytes).no_reserve_swap().map_anon();
     let pages = pages
         .inspect_err(|error| tracing::debug!(bytes, %error, "a large buffer is on the heap"))
         .ok()?;
     // Small pages do too.
-    pages.advise(Advice::HugePage).unwrap_or_default();
+    #[cfg(target_os = "linux")]
+    pages.advise(memmap2::Advice::HugePage).unwrap_or_default();
     Some(pages)
-}
-
-/// Lets this process have large pages where it asks for them. Its allocator switches them off for all of it, since with
-/// them an idle pipeline would hold more than it needs. That stays so on a system that gives them to whoever does not
-/// ask.
-fn allow_large_pages() {
-    const MODE: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
-    static ALLOWED: Once = Once::new();
-    ALLOWED.call_once(|| {
-        let mode = std::fs::read_to_string(MODE).unwrap_or_default();
-        if mode.contains("[madvise]")
-            && let Err(error) = rustix::thread::disable_transparent_huge_pages(false)
-        {
-            tracing::debug!(%error, "no large pages");
-        }
-    });
 }
 
 #[cfg(test)]
@@ -183,8 +186,8 @@ mod tests {
                 let piece = piece(number, [0, 1, 300_000, 700_001][number % 4]);
                 let (first, second) = piece.split_at(piece.len() / 3);
                 buffer.extend_from_slice(first);
-                let (mut reader, mut scratch) = (second, [0; 65_536]);
-                while buffer.read_from(&mut reader, &mut scratch).unwrap() > 0 {}
+                let mut reader = second;
+                while buffer.read_from(&mut reader).unwrap() > 0 {}
                 expected.extend_from_slice(&piece);
                 assert!(*buffer == *expected, "{announced} {bytes_max} {number}");
             }
@@ -193,15 +196,19 @@ mod tests {
 
     #[test]
     fn what_is_small_is_on_the_heap_and_what_is_large_is_not() {
-        let mut buffer = Buffer::new(0, usize::MAX >> 8);
+        let mut buffer = Buffer::new(0, usize::MAX);
         buffer.extend_from_slice(&piece(0, HEAP_BYTES_MAX));
         assert!(matches!(buffer.place, Place::Heap(_)));
-        buffer.extend_from_slice(b"x");
-        // More than any system gives: it stays where it is.
-        assert!(matches!(buffer.place, Place::Heap(_)));
-        buffer.bytes_max = HEAP_BYTES_MAX * 2;
-        buffer.extend_from_slice(&piece(1, HEAP_BYTES_MAX));
+        buffer.extend_from_slice(&piece(1, HEAP_BYTES_MAX + 1));
         assert!(matches!(buffer.place, Place::Pages { .. }));
         assert_eq!(buffer.len(), 2 * HEAP_BYTES_MAX + 1);
+    }
+
+    #[test]
+    fn a_buffer_that_gets_no_pages_is_on_the_heap() {
+        // More than any system gives.
+        let mut buffer = Buffer::new(usize::MAX >> 8, usize::MAX >> 8);
+        buffer.extend_from_slice(&piece(0, HEAP_BYTES_MAX * 2));
+        assert!(*buffer == *piece(0, HEAP_BYTES_MAX * 2));
     }
 }

@@ -294,9 +294,16 @@ fn prepare(arguments: &Arguments, environment: &Environment) -> anyhow::Result<O
             let session = opened.database.session()?;
             let vault = opened.vault(environment);
             // What statements created belongs to the pipeline too.
-            server::add_created(&session, &vault, (&mut sources, &mut catalog), &mut faults)?;
+            let advise = |sql: &str| arguments.state.sql_command(sql);
+            server::add_created(
+                &session,
+                &vault,
+                (&mut sources, &mut catalog),
+                &mut faults,
+                &advise,
+            )?;
             let mut checked = check_with(&binder, (&catalog, environment), faults, &|_| ())?;
-            server::advise_drop(&catalog, &mut checked.faults);
+            server::advise_drop(&catalog, &mut checked.faults, &advise);
             (Ok(opened), checked, None)
         }
         // Faults of the pipeline come before those of a directory that nothing has been kept in.

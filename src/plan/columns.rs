@@ -523,6 +523,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn columns_are_computed_side_by_side_and_after_those_they_use() {
+        let column = |name: &str, number: usize, uses: &[&str]| {
+            let uses = uses.iter().map(|name| (*name).to_owned()).collect();
+            (name.to_owned(), (number, uses))
+        };
+        let columns = BTreeMap::from([
+            column("a", 0, &["given"]),
+            column("b", 1, &["c", "a"]),
+            column("c", 2, &["a"]),
+            column("d", 3, &[]),
+        ]);
+        let steps = steps(columns).unwrap();
+        assert_eq!(steps, [vec![0, 3], vec![2], vec![1]]);
+        let column = |number: &usize| (format!("g{number}"), "INT".to_owned(), "1".to_owned());
+        let generated = Generated {
+            steps: (steps.iter())
+                .map(|step| step.iter().map(column).collect())
+                .collect(),
+        };
+        let query = generated.over("FROM given", "t");
+        assert_eq!(query.matches("SELECT *").count(), 3, "{query}");
+    }
+
+    #[test]
     fn the_usual_types_are_those_of_the_engine() {
         let binder = Binder::new().unwrap();
         let mut usual_ones = 0;

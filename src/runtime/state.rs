@@ -120,21 +120,10 @@ pub fn shown_definition(node: &Node) -> String {
         Work::Secret { backend } => {
             format!(
                 "CREATE SECRET {} WITH (backend = '{backend}') AS '***'",
-                name_in_sql(&node.name)
+                crate::sql::name_in_sql(&node.name)
             )
         }
         _ => node.definition.clone(),
-    }
-}
-
-/// Returns a name as a statement has it: in quotes only where it needs them.
-fn name_in_sql(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
-    if plain {
-        name.to_owned()
-    } else {
-        crate::sql::quote_ident(name)
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine::{Ledger, RecordedEntity, Session};
-use crate::sql::{Definition, OptionValueKind, StatementKind, parse_file};
+use crate::sql::{Definition, OptionValueKind, StatementKind, name_in_sql, parse_file};
 
 use super::vault::Vault;
 
 /// Adds the entities that statements created to a catalog of files, with their secrets decrypted.
 ///
-/// A name that a file defines too is a fault that shows both places.
+/// A name that a file defines too is a fault that shows both places. `advise` returns the command that executes a
+/// statement.
 ///
 /// # Errors
 /// A secret cannot be decrypted, or DuckDB's own.
@@ -21,6 +22,7 @@ pub fn add_created(
     vault: &Vault,
     (sources, catalog): (&mut SourceMap, &mut Catalog),
     faults: &mut Vec<Diagnostic>,
+    advise: &dyn Fn(&str) -> String,
 ) -> anyhow::Result<()> {
     let ledger = Ledger::new(session);
     let entities = ledger.entities()?;
@@ -35,24 +37,28 @@ pub fn add_created(
                 .label("defined here")
                 .also(last.span, "created by this statement")
                 .help(format!(
-                    "rename the one in the file, or drop the other: omlsp sql 'DROP {} {}'",
-                    entity.kind, entity.name
+                    "rename the one in the file, or drop the other: {}",
+                    advise(&drop_sql(&entity.kind, &entity.name))
                 ));
         }
     }
     open_secrets(&ledger, vault, catalog)
 }
 
-/// Tells of faults in what statements created how to be rid of that: it is in no file.
-pub fn advise_drop(catalog: &Catalog, faults: &mut [Diagnostic]) {
+fn drop_sql(kind: &str, name: &str) -> String {
+    format!("DROP {kind} {}", name_in_sql(name))
+}
+
+/// Tells of faults in what statements created how to be rid of that: it is in no file. `advise` as for [`add_created`].
+pub fn advise_drop(catalog: &Catalog, faults: &mut [Diagnostic], advise: &dyn Fn(&str) -> String) {
     for fault in faults {
         let mut created = catalog
             .entities()
             .filter(|entity| entity.origin.is_none() && entity.span.file == fault.span.file);
         if let Some(entity) = created.next() {
-            let (kind, name) = (entity.create.definition.kind().words(), &entity.name().name);
-            let drop =
-                format!("what is not wanted any more can go: omlsp sql 'DROP {kind} {name}'");
+            let kind = entity.create.definition.kind().words();
+            let command = advise(&drop_sql(kind, &entity.name().name));
+            let drop = format!("what is not wanted any more can go: {command}");
             fault.help = Some(match fault.help.take() {
                 Some(help) => format!("{help}; {drop}"),
                 None => drop,

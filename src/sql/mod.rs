@@ -43,7 +43,9 @@ pub use hide::add_source;
 pub use mask::mask_secrets;
 pub use script::{Parsed, parse_file};
 pub use statement::*;
-pub use token::{Opening, Token, TokenKind, ends_statement, quote_ident, quote_text, tokens};
+pub use token::{
+    Opening, Token, TokenKind, ends_statement, name_in_sql, quote_ident, quote_text, tokens,
+};
 
 #[cfg(test)]
 mod tests;

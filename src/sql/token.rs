@@ -112,6 +112,17 @@ pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Returns a name as a statement has it: in quotes only where it needs them.
+pub fn name_in_sql(name: &str) -> String {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    if plain {
+        name.to_owned()
+    } else {
+        quote_ident(name)
+    }
+}
+
 /// Returns a text in single quotes, as SQL that gives exactly it.
 pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

@@ -120,7 +120,7 @@ fn what_was_created_and_fits_no_more_can_be_dropped() {
     let refused = project.omlsp(run).run().expect_code(1);
     for text in [
         "created by a statement (quarters)",
-        "omlsp sql 'DROP VIEW quarters'",
+        "omlsp sql --state-dir 'state' 'DROP VIEW quarters'",
     ] {
         assert!(refused.stderr.contains(text), "no `{text}` in {refused}");
     }

@@ -25,12 +25,6 @@ use crate::secret::Secret;
 /// An answer that is only looked at for a message, or not at all, is read no further than this.
 const IGNORED_BYTES_MAX: u64 = 64 * 1024;
 
-/// The size of the pieces a body is read in; the signal to stop is looked at between them.
-const CHUNK_BYTES: usize = 64 * 1024;
-
-/// The size of the pieces where little is announced, or nothing.
-const CHUNK_BYTES_MIN: usize = 4 * 1024;
-
 /// A received answer.
 pub(super) struct Response {
     pub status: u16,
@@ -282,12 +276,9 @@ impl Wire {
         let in_memory = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut body = Buffer::new(in_memory(announced), in_memory(read_max));
         let mut reader = response.body_mut().with_config().limit(read_max).reader();
-        // The end shows in a piece that is not filled, so one byte more than is announced will do.
-        let pieces = usize::try_from(announced + 1).unwrap_or(CHUNK_BYTES);
-        let mut chunk = vec![0; pieces.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)];
         loop {
             context.stop.check()?;
-            match body.read_from(&mut reader, &mut chunk) {
+            match body.read_from(&mut reader) {
                 Ok(0) => break,
                 Ok(_) => {}
                 // What is not wanted whole is good enough as far as it could be read.
