@@ -9,7 +9,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter};
 
 use crate::cli::client::Client;
 use crate::server::Event;
-use crate::sql::{ends_statement, quote_ident};
+use crate::sql::{ends_statement, name_in_sql};
 
 /// The words of statements.
 const KEYWORDS: &[&str] = &[
@@ -138,7 +138,7 @@ impl Names {
         let names = names
             .iter()
             .filter(|name| name.to_lowercase().starts_with(&start));
-        let mut all: Vec<String> = names.map(|name| written(name)).collect();
+        let mut all: Vec<String> = names.map(|name| name_in_sql(name)).collect();
         if !word.is_empty() && !word.starts_with('"') {
             let keywords = KEYWORDS
                 .iter()
@@ -152,17 +152,6 @@ impl Names {
             }));
         }
         all
-    }
-}
-
-/// Returns a name as a query has it.
-fn written(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
-    if plain {
-        name.to_owned()
-    } else {
-        quote_ident(name)
     }
 }
 
