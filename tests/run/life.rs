@@ -26,6 +26,14 @@ fn an_interrupt_drains_and_commits() {
         running.wait_until(|running| running.stdout_line_count() >= 10_000, "rows");
         running.signal(signal);
         let output = running.wait().expect_code(0);
+        // What is closed has no log, or a note of it.
+        let state = setting.project.path().join(".omlsp");
+        let [log, note] = ["state.duckdb.wal", "state.duckdb.closed"].map(|name| state.join(name));
+        assert_eq!(
+            log.exists(),
+            note.exists(),
+            "{signal}: the state was not closed"
+        );
         let count = setting.rows("SELECT count(*) AS n FROM made")[0]["n"].clone();
         assert_eq!(
             setting.rows("FROM total"),
