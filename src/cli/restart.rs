@@ -40,7 +40,7 @@ pub fn wait_and_restart(owned: &StateDir) -> anyhow::Result<Outcome> {
         signal_hook::flag::register(signal, Arc::clone(&stopped))?;
     }
     let mut told = false;
-    let log = owned.path().join("state.duckdb.wal");
+    let log = owned.log();
     loop {
         let end = Instant::now() + PAUSE;
         while Instant::now() < end {

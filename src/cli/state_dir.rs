@@ -17,6 +17,9 @@ const OWNER: &str = "owner";
 /// The database in it.
 const DATABASE: &str = "state.duckdb";
 
+/// What is not yet moved into the database.
+const LOG: &str = "state.duckdb.wal";
+
 /// Where the state is.
 #[derive(clap::Args)]
 #[group(skip)]
@@ -130,6 +133,11 @@ impl StateDir {
         self.path.join(DATABASE)
     }
 
+    /// Returns the path of its log.
+    pub fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -155,17 +163,8 @@ impl Drop for NewState {
         if self.kept {
             return;
         }
-        let beside = |suffix: &str| {
-            let mut path = self.database.clone().into_os_string();
-            path.push(suffix);
-            PathBuf::from(path)
-        };
-        let files = [
-            self.database.clone(),
-            beside(".wal"),
-            beside(NOTE_SUFFIX),
-            self.database.with_file_name(OWNER),
-        ];
+        let files = [DATABASE, LOG, &format!("{DATABASE}{NOTE_SUFFIX}"), OWNER]
+            .map(|name| self.database.with_file_name(name));
         let removed = files
             .iter()
             .try_for_each(|file| match std::fs::remove_file(file) {
@@ -201,14 +200,13 @@ fn refuse_lone_database(path: &Path) -> anyhow::Result<()> {
     /// Its heads, and nothing that was ever moved from a log.
     const EMPTY_BYTES: u64 = 3 * 4096;
     let database = path.join(DATABASE);
-    let log = path.join(format!("{DATABASE}.wal"));
-    let alone = !path.join(OWNER).exists() && !log.exists();
+    let alone = !path.join(OWNER).exists() && !path.join(LOG).exists();
     let empty = database
         .metadata()
         .is_ok_and(|file| file.len() <= EMPTY_BYTES);
     anyhow::ensure!(
         !(alone && empty),
-        "`{}` has nothing in it: copy its log `{DATABASE}.wal` too, best the whole state directory",
+        "`{}` has nothing in it: copy its log `{LOG}` too, best the whole state directory",
         database.display()
     );
     Ok(())

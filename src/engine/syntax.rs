@@ -95,9 +95,13 @@ impl Session {
     /// # Errors
     /// As for [`Session::parse`].
     pub fn parse_one(&self, text: &str) -> anyhow::Result<Result<Query, SqlFault>> {
+        self.parsed(text, &self.serialized(text)?)
+    }
+
+    /// Returns what DuckDB answers to a query's text.
+    fn serialized(&self, text: &str) -> anyhow::Result<String> {
         let sql = format!("SELECT {}::VARCHAR", serialize("$1::VARCHAR"));
-        let answer = self.text(&sql, &[&text])?.unwrap_or_default();
-        self.parsed(text, &answer)
+        Ok(self.text(&sql, &[&text])?.unwrap_or_default())
     }
 
     /// Takes what DuckDB answers to a query's text.
@@ -133,9 +137,8 @@ impl Session {
         }
         let quoted = quote_ident(word.text(text));
         let advised = format!("{}{quoted}{}", &text[..word.start], &text[word.end..]);
-        let sql = format!("SELECT {}::VARCHAR", serialize("$1::VARCHAR"));
-        let answer = self.text(&sql, &[&advised])?.unwrap_or_default();
-        let parses = tree_of(&answer)?.is_some_and(|tree| tree["error"] == Value::Bool(false));
+        let parses = tree_of(&self.serialized(&advised)?)?
+            .is_some_and(|tree| tree["error"] == Value::Bool(false));
         Ok(match parses {
             true => SqlFault {
                 help: Some(
