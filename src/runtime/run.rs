@@ -361,7 +361,13 @@ impl Runtime {
         ));
         let driver = self.driver().take();
         if outcome == Ended::StateLost {
+            // Whoever met the reason, a full disk, may say so after others met what came of it.
             self.stop();
+            let last = smol::future::or(async { Some(self.crew.all_left().await) }, async {
+                smol::Timer::after(GRACE).await;
+                None
+            });
+            smol::block_on(last);
             self.crew.stop_all();
             return outcome;
         }
