@@ -1,10 +1,12 @@
-//! Tells the linker which `malloc` is the one, where the program lies, and which functions belong side by side.
+//! Tells the linker which `malloc` is the one, where the program lies, and which functions belong side by side; makes
+//! sure that OpenSSL is one for several threads.
 
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 fn main() {
+    check_openssl();
     // DuckDB calls glibc's `malloc_trim`, whose object file defines `malloc` too. The first definition
     // wins, which is mimalloc's: libc is linked last.
     println!("cargo::rustc-link-arg=-Wl,-z,muldefs");
@@ -21,6 +23,24 @@ fn main() {
 
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
+}
+
+/// Refuses an OpenSSL without locks: two connections of Kafka clients at the same time would destroy each other's memory.
+fn check_openssl() {
+    let Ok(include) = env::var("DEP_OPENSSL_INCLUDE") else {
+        return;
+    };
+    let header = Path::new(&include).join("openssl/configuration.h");
+    println!("cargo::rerun-if-changed={}", header.display());
+    // The system's own may have its configuration elsewhere, and is made for everybody.
+    let has_threads =
+        fs::read_to_string(&header).map(|text| text.contains("define OPENSSL_THREADS"));
+    assert!(
+        has_threads.unwrap_or(true),
+        "OpenSSL was built without threads ({}): `.cargo/config.toml` and `.cargo/openssl-perl` keep it from that; \
+         after `cargo clean --release -p openssl-sys` it is built again",
+        header.display()
+    );
 }
 
 /// Says whether this is the target that we measure, with Rust's linker for it, LLD, unless somebody chose another.

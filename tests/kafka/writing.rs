@@ -1,11 +1,12 @@
 //! What the sink sends: keys, headers, tombstones, refused messages, schemas of others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use omlsp::batch::Sign;
 use omlsp::batch::array::{Int64Array, StringArray};
 use omlsp::batch::datatypes::DataType;
-use omlsp::connector::Flushed;
+use omlsp::connector::{Context, Flushed};
 use serde_json::{Value, json};
 
 use crate::broker::{available, shared};
@@ -240,6 +241,23 @@ fn a_registry_takes_credentials_and_shows_none() {
     );
 }
 
+/// Returns the options of a client that speaks TLS to a server of that authority, and says who it is.
+fn secure<'a>(
+    topic: &'a str,
+    (server, authority): (&'a str, &'a str),
+    (mechanism, password): (&'a str, &'a str),
+) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("topic", topic),
+        ("server", server),
+        ("properties.security.protocol", "SASL_SSL"),
+        ("properties.ssl.ca.location", authority),
+        ("properties.sasl.mechanism", mechanism),
+        ("properties.sasl.username", "alice"),
+        ("properties.sasl.password", password),
+    ]
+}
+
 #[test]
 fn tls_and_sasl_are_passed_through() {
     if !available() {
@@ -247,17 +265,7 @@ fn tls_and_sasl_are_passed_through() {
     }
     let broker = shared();
     let (server, authority) = (broker.secure_server(), broker.authority());
-    let with = |mechanism: &'static str, password: &'static str| {
-        vec![
-            ("topic", "secure"),
-            ("server", server.as_str()),
-            ("properties.security.protocol", "SASL_SSL"),
-            ("properties.ssl.ca.location", authority.as_str()),
-            ("properties.sasl.mechanism", mechanism),
-            ("properties.sasl.username", "alice"),
-            ("properties.sasl.password", password),
-        ]
-    };
+    let with = |mechanism, password| secure("secure", (&server, &authority), (mechanism, password));
     let schema = numbered(0..1).schema();
     let (ctx, ..) = context();
     for (n, mechanism) in ["PLAIN", "SCRAM-SHA-512"].into_iter().enumerate() {
@@ -292,6 +300,46 @@ fn tls_and_sasl_are_passed_through() {
     assert_eq!(flush.join().unwrap().unwrap_err().to_string(), "stopped");
     let told = events.retries().remove(0);
     assert!(told.contains("uthentication failed"), "{told}");
+}
+
+/// An OpenSSL without locks does not survive this.
+#[test]
+fn many_clients_begin_and_end_over_tls_at_the_same_time() {
+    const CLIENTS: u64 = 6;
+    const ROUNDS: u64 = 12;
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    let (server, authority) = (broker.secure_server(), broker.authority());
+    let with = secure(
+        "crowded",
+        (&server, &authority),
+        ("SCRAM-SHA-512", "alice-secret"),
+    );
+    let schema = numbered(0..1).schema();
+    let begin = |ctx: &Context| {
+        let mut writer = sink(&schema, &with).open(&schema, None).unwrap();
+        let rows = batch(&numbered(0..1), Sign::Insert);
+        writer.write(&rows, ctx).unwrap();
+        writer
+    };
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let (ctx, ..) = context();
+                    let writer = begin(&ctx);
+                    // Some end before the handshake, some within it, some after it.
+                    std::thread::sleep(Duration::from_millis((client + 7 * round) % 50));
+                    drop(writer);
+                }
+            });
+        }
+    });
+    let (ctx, ..) = context();
+    let flushed = begin(&ctx).flush(true, &ctx).unwrap();
+    assert_eq!(flushed, Flushed::Durable(None));
 }
 
 #[test]
