@@ -153,7 +153,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } = ready;
     let recorder = arguments.record.as_deref().map(Recorder::create);
     let recorder = recorder.transpose()?.map(Arc::new);
-    if !opened.apply(&plan, arguments)? {
+    if !opened.apply((&plan, &sources), arguments)? {
         return Ok(Outcome::Done);
     }
     let vault = opened.vault(&environment);
@@ -414,7 +414,11 @@ impl Opened {
     }
 
     /// Brings the state in line with a plan; false if what that comes to was only to be told.
-    fn apply(&mut self, plan: &Plan, arguments: &Arguments) -> anyhow::Result<bool> {
+    fn apply(
+        &mut self,
+        (plan, sources): (&Plan, &SourceMap),
+        arguments: &Arguments,
+    ) -> anyhow::Result<bool> {
         let founding = self.founding.take();
         let founds = founding.is_some();
         let session = founding.map_or_else(|| self.database.session(), Ok)?;
@@ -423,6 +427,9 @@ impl Opened {
             false => Ledger::new(&session).entities()?,
         };
         let steps = state::compare(&recorded, plan, arguments.replace)?;
+        if !arguments.replace {
+            state::refuse_left_out(&recorded, plan, sources)?;
+        }
         if arguments.plan {
             super::print(&steps.render())?;
             return Ok(false);

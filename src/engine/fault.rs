@@ -110,6 +110,11 @@ impl SqlFault {
         )
     }
 
+    /// Says whether the text is at fault, whatever the rows are.
+    pub fn is_of_query(&self) -> bool {
+        self.syntax || matches!(&*self.class, "Parser" | "Binder" | "Catalog")
+    }
+
     /// Says whether DuckDB will do nothing more with this database in this process: a checkpoint failed
     /// half-way, as on a full disk. What was committed is safe, and is there once the file is opened anew.
     pub fn is_fatal(&self) -> bool {

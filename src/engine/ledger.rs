@@ -453,6 +453,18 @@ impl<'a> Ledger<'a> {
         ))
     }
 
+    /// Notes that an entity comes from another file.
+    ///
+    /// # Errors
+    /// DuckDB's own.
+    pub fn move_entity(&self, name: &str, origin: Option<&str>) -> anyhow::Result<()> {
+        self.session.execute(
+            "UPDATE omlsp.entity SET origin = $2 WHERE lower(name) = lower($1)",
+            &[&name, &origin],
+        )?;
+        Ok(())
+    }
+
     /// Keeps a secret's value, which the caller has encrypted, in place of one of the same name.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod log;
 mod session;
 pub mod shape;
 pub mod syntax;
+pub mod types;
 mod windows;
 
 mod changes;
@@ -25,7 +26,7 @@ pub use ledger::{
 };
 pub use log::NOTE_SUFFIX;
 pub use session::{Interrupt, Session};
-pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns};
+pub use store::{Layout, SEQ, Stored, TRIGGER, changing_columns, is_own_column};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -10,6 +10,14 @@ pub const SEQ: &str = "_seq";
 pub const TRIGGER: &str = "_trigger";
 const SIGN: &str = "_sign";
 
+/// Says whether a name, whatever its case, is one that the engine needs for itself beside the columns of a relation.
+pub fn is_own_column(name: &str) -> bool {
+    // The last two: the number of a row in DuckDB, and that of one to be deleted.
+    [SEQ, TRIGGER, SIGN, "rowid", "_row"]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name))
+}
+
 /// What is kept of a relation's rows, and how consumers read what is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {

@@ -55,8 +55,8 @@ const FUNCTIONS: &[Function] = &[
         lengths: &[3],
         template: "(SELECT * EXCLUDE (_session), min({time}) OVER (PARTITION BY {by}_session) AS window_start, \
                    max({time}) OVER (PARTITION BY {by}_session) + {size} AS window_end \
-                   FROM (SELECT * EXCLUDE (_opens), sum(_opens) OVER (PARTITION BY {by}1 ORDER BY {time} \
-                   ROWS UNBOUNDED PRECEDING) AS _session \
+                   FROM (SELECT * EXCLUDE (_opens), sum(_opens) OVER (PARTITION BY {by}1 \
+                   ORDER BY {time}, _opens DESC ROWS UNBOUNDED PRECEDING) AS _session \
                    FROM (SELECT *, CASE WHEN {time} < lag({time}) OVER (PARTITION BY {by}1 ORDER BY {time}) + {size} \
                    THEN 0 ELSE 1 END AS _opens FROM {1} WHERE ({2}) <= TIMESTAMP 'infinity')))",
     },

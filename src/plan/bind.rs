@@ -8,7 +8,7 @@ use super::columns::TRIGGER_FUNCTIONS;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read, place_of};
-use crate::engine::{Database, Session, SqlFault};
+use crate::engine::{Database, Session, SqlFault, is_own_column};
 use crate::sql::{SqlText, quote_ident};
 
 /// An in-memory database with one empty relation per bound entity.
@@ -142,27 +142,38 @@ impl Binder {
     fn two_columns(&self, query: &SqlText, columns: &[(String, String)], name: &str) -> Diagnostic {
         let message = format!("the query gives two columns named `{name}`");
         let help = format!("rename one of them: `… AS {name}_2`");
+        match self.places_of(query, columns, name).as_slice() {
+            [first, second, ..] => Diagnostic::new(*second, message)
+                .also(*first, "the first is here")
+                .help(help),
+            _ => Diagnostic::new(first_word(query), message).help(help),
+        }
+    }
+
+    /// Makes the fault for a column of a kept query that has a name of the engine's own, if there is one.
+    pub fn own_column(&self, query: &SqlText, columns: &[(String, String)]) -> Option<Diagnostic> {
+        let (name, _) = columns.iter().find(|(name, _)| is_own_column(name))?;
+        let places = self.places_of(query, columns, name);
+        let place = places.first().copied().unwrap_or_else(|| first_word(query));
+        Some(own_name(name, place).help("rename it: `… AS another_name`"))
+    }
+
+    /// Returns the places of the expressions that give columns of that name, where each column has one of its own.
+    fn places_of(&self, query: &SqlText, columns: &[(String, String)], name: &str) -> Vec<Span> {
         let parsed = self.session.parse_one(&query.text).ok();
         let parsed = parsed.and_then(Result::ok);
         let tree = parsed.and_then(|query| query.tree).unwrap_or_default();
         let selected = tree["select_list"]
             .as_array()
             .map_or(&[][..], Vec::as_slice);
-        let mut places = (columns.iter().zip(selected))
-            .filter(|((column, _), _)| column.eq_ignore_ascii_case(name))
-            .filter_map(|(_, expression)| place_of(expression));
-        match (
-            selected.len() == columns.len(),
-            places.next(),
-            places.next(),
-        ) {
-            (true, Some(first), Some(second)) => {
-                Diagnostic::new(place_in(query, second.0, second.1), message)
-                    .also(place_in(query, first.0, first.1), "the first is here")
-                    .help(help)
-            }
-            _ => Diagnostic::new(first_word(query), message).help(help),
+        if selected.len() != columns.len() {
+            return Vec::new();
         }
+        (columns.iter().zip(selected))
+            .filter(|((column, _), _)| column.eq_ignore_ascii_case(name))
+            .filter_map(|(_, expression)| place_of(expression))
+            .map(|(start, length)| place_in(query, start, length))
+            .collect()
     }
 
     /// Forgets tables that were bound by [`Binder::add_table`].
@@ -175,6 +186,12 @@ impl Binder {
             .collect();
         self.session.execute_batch(&drops.join(";\n"))
     }
+}
+
+/// Makes the fault for a column that has a name of the engine's own.
+pub fn own_name(name: &str, place: Span) -> Diagnostic {
+    let message = format!("a column cannot be called `{name}`, which the engine needs for itself");
+    Diagnostic::new(place, message)
 }
 
 /// Returns the place of some bytes of a query; of the whole of it where it does not stand in the source as

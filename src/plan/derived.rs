@@ -103,6 +103,9 @@ impl Builder<'_> {
     fn add_query(&mut self, name: &Ident, query: &SqlText) -> Option<Vec<(String, String)>> {
         let described = self.binder.describe(self.catalog, query);
         let bound = described.and_then(|columns| {
+            if let Some(fault) = self.binder.own_column(query, &columns) {
+                return Err(Box::new(fault));
+            }
             // The schema of other types is that of a query.
             let named = self.read_by_name.contains(&name.name)
                 || !columns.iter().all(|(_, sql_type)| is_usual(sql_type));

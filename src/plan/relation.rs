@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bind::Binder;
+use super::bind::{Binder, own_name};
 use super::columns::{Generated, Types, bind_watermark, declared};
 use super::connect::{Role, Settings, connector_of};
 use super::node::{Ingest, LookupPlan, SourcePlan, Watermark, Work};
@@ -11,7 +11,7 @@ use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
 use crate::connector::{Declared, Included};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::{Layout, Stored, TRIGGER};
+use crate::engine::{Layout, Stored, TRIGGER, is_own_column};
 use crate::options::Options;
 use crate::sql::{EntityKind, Ident, Include, IncludeWhat, Relation, SqlText, quote_ident};
 
@@ -57,6 +57,7 @@ pub fn source(
         );
     }
     let before = faults.len();
+    faults.extend(own_names(relation));
     let bound = bind((binder, types), name, relation, faults);
     let columns_sound = faults.len() == before;
     let (mut options, connector) = connector_of(settings, &relation.options, Role::Source, faults)?;
@@ -107,6 +108,16 @@ pub fn source(
         stored,
         notes,
     }))
+}
+
+/// Returns the faults of columns by names that the engine needs for itself.
+fn own_names(relation: &Relation) -> impl Iterator<Item = Diagnostic> {
+    let columns = relation.columns.iter().map(|column| &column.name);
+    let names = columns.chain(relation.includes.iter().map(|include| &include.name));
+    let own = names.filter(|name| is_own_column(&name.name));
+    own.map(|name| {
+        own_name(&name.name, name.span).help("choose another name, and let `jq` give it")
+    })
 }
 
 /// Returns the columns that are computed and may not be NULL.

@@ -10,6 +10,7 @@ use crate::batch::datatypes::{self, Field};
 use crate::batch::{Schema, mark_json};
 use crate::connector::{Changes, SinkConnector};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::types::without_arrow;
 use crate::engine::{Layout, Stored};
 use crate::sql::{Ident, OptionList, SqlText};
 
@@ -51,6 +52,11 @@ impl Builder<'_> {
             return None;
         }
         let alone = maintenance == Maintenance::Linear && info.feed.lookups.is_empty();
+        let kept = by_time.is_some() || !alone;
+        if let (true, Some(fault)) = (kept, self.binder.own_column(&query, &columns)) {
+            self.faults.push(fault);
+            return None;
+        }
         let (feed, result) = if let Some(maintenance) = by_time {
             let result = DerivedPlan {
                 stored: result_of(name, columns, Layout::Passing),
@@ -114,16 +120,17 @@ impl Builder<'_> {
 
     /// Returns the schema of a sink's rows, JSON columns marked as such.
     fn sink_schema(&mut self, query: &SqlText, columns: &[(String, String)]) -> Option<Schema> {
-        // Arrow has no number that large: what is beyond a HUGEINT would be written with a wrong sign.
-        let unsigned = columns
+        let unknown = columns
             .iter()
-            .find(|(_, sql_type)| sql_type.contains("UHUGEINT"));
-        if let Some((name, sql_type)) = unsigned {
-            let message = format!("column `{name}` is {sql_type}, which cannot be written");
-            self.faults.push(
-                Diagnostic::new(query.span, message)
-                    .help("cast it to HUGEINT or VARCHAR in a query"),
-            );
+            .find_map(|(name, sql_type)| Some((name, without_arrow(sql_type)?)));
+        if let Some((name, part)) = unknown {
+            let message = format!("column `{name}` is {part}, which cannot be written");
+            let help = match part {
+                "UHUGEINT" => "cast it to HUGEINT or VARCHAR in a query",
+                _ => "cast it to VARCHAR in a query",
+            };
+            self.faults
+                .push(Diagnostic::new(query.span, message).help(help));
             return None;
         }
         let of_types: Option<Vec<Field>> = (columns.iter())

@@ -286,7 +286,11 @@ fn drain(
 ) -> anyhow::Result<()> {
     let status = shared.board.status(name);
     loop {
-        stop.check()?;
+        if let Err(stopped) = stop.check() {
+            // What is held back (a file that is not full) is let go, as at an end.
+            step.flush(true)?;
+            return Err(stopped.into());
+        }
         let started = Instant::now();
         if step.step()? == Progress::Idle {
             break;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::asking::Asker;
 use super::maintain::{self, Maintainer, Range};
-use super::reading::{Piece, Reading, borrowed, deleted_of, inserted_of};
+use super::reading::{InputReading, Piece, Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
 use super::stream::Stream;
 use super::tide;
 use crate::connector::Stop;
 use crate::engine::{
-    Layout, Ledger, Param, RowsMissing, Session, Stamp, Stored, apply_changes, replace_all,
+    Layout, Ledger, Param, RowsMissing, Session, SqlFault, Stamp, Stored, apply_changes,
+    replace_all,
 };
 use crate::plan::{DerivedPlan, Maintenance, Node, Program, Work};
 
@@ -29,6 +30,8 @@ pub struct Derived {
     evaluated: bool,
     /// The tables of its stages are those of its program.
     prepared: bool,
+    /// The last piece could not be followed by what changed.
+    whole: bool,
 }
 
 impl Derived {
@@ -59,6 +62,7 @@ impl Derived {
             name,
             evaluated: false,
             prepared: false,
+            whole: false,
         })
     }
 
@@ -189,9 +193,12 @@ impl Derived {
                 tracing::warn!(entity = %self.name, "{error}: it is built anew from its inputs");
                 self.take_in(maintainer, &mut piece, (stamp, true))?
             }
+            Err(error) if maintainer.lost_input().is_none() => {
+                return self.evaluate_instead(error);
+            }
             taken => taken?,
         };
-        self.prepared = true;
+        (self.prepared, self.whole) = (true, false);
         self.reading.take(&piece);
         self.committed(changed, piece.row_count(), stamp);
         Ok(Progress::More)
@@ -250,6 +257,39 @@ impl Derived {
         if !behind && self.evaluated {
             return Ok(Progress::Idle);
         }
+        self.evaluate_whole()?;
+        Ok(Progress::More)
+    }
+
+    /// Says whether the query can be evaluated again over everything its inputs have brought.
+    fn keeps_all_it_reads(&self) -> bool {
+        let mut inputs = self.reading.inputs.iter();
+        let keeps = |input: &InputReading| input.stream.stored.layout != Layout::Passing;
+        self.plan().feed.lookups.is_empty() && inputs.all(keeps)
+    }
+
+    /// Evaluates the query as a whole where its changes alone cannot be followed: they may fail over rows that have
+    /// gone, or that never met, while the query itself does not.
+    ///
+    /// # Errors
+    /// The one given, if it is of another kind or the query fails too.
+    fn evaluate_instead(&mut self, error: anyhow::Error) -> anyhow::Result<Progress> {
+        let of_query = (error.downcast_ref::<SqlFault>())
+            .is_some_and(|fault| fault.is_of_rows() || fault.is_of_query());
+        if !of_query || self.plan().stored.layout != Layout::Changing {
+            return Err(error);
+        }
+        if let Err(whole) = self.evaluate_whole() {
+            tracing::debug!(entity = %self.name, "nor as a whole: {whole:#}");
+            return Err(error);
+        }
+        if !std::mem::replace(&mut self.whole, true) {
+            tracing::warn!(entity = %self.name, "what has changed cannot be followed ({error:#}): it is evaluated as a whole");
+        }
+        Ok(Progress::More)
+    }
+
+    fn evaluate_whole(&mut self) -> anyhow::Result<()> {
         let stamp = Stamp {
             seq: self.stream.head() + 1,
             trigger_us: self.shared.now().timestamp_micros(),
@@ -267,6 +307,10 @@ impl Derived {
             }
             session.execute(&sql, &[])?;
             let change = replace_all(session, &self.plan().stored, stamp)?;
+            if matches!(self.plan().maintenance, Maintenance::Incremental(_)) {
+                // Its stages have not followed: they are made anew with the next piece.
+                ledger.set_stages(&self.name, &[])?;
+            }
             let changed = change.deleted + change.inserted;
             if changed > 0 {
                 ledger.advance(&self.name, stamp.seq, None)?;
@@ -277,7 +321,7 @@ impl Derived {
             self.reading.write_positions(session, &heads)?;
             Ok((changed, heads))
         })?;
-        self.evaluated = true;
+        (self.evaluated, self.prepared) = (true, false);
         let piece = Piece {
             ranges: (self.reading.positions().into_iter()).zip(heads).collect(),
             rows: vec![0; self.reading.inputs.len()],
@@ -285,7 +329,7 @@ impl Derived {
         };
         self.reading.take(&piece);
         self.committed(changed, 0, stamp);
-        Ok(Progress::More)
+        Ok(())
     }
 }
 
@@ -306,7 +350,10 @@ impl Step for Derived {
             Maintenance::Incremental(program) => self.incremental(program),
             // Its first rows are the content of its input, for which there is no log.
             Maintenance::Linear if self.reading.needs_content() => self.recompute(),
-            Maintenance::Linear => self.linear(),
+            Maintenance::Linear => match self.linear() {
+                Err(error) if self.keeps_all_it_reads() => self.evaluate_instead(error),
+                taken => taken,
+            },
         }
     }
 

@@ -1,9 +1,11 @@
 //! A plan against the state: what there is, what is new, what has changed, what is gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnostic::{SourceMap, list_names};
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
 use crate::plan::{DerivedPlan, Maintenance, Node, Plan, SinkPlan, Work};
 use crate::sql::EntityKind;
@@ -25,6 +27,8 @@ pub enum Action {
 #[derive(Clone, Debug, Default)]
 pub struct Steps {
     pub actions: Vec<(String, EntityKind, Action)>,
+    /// Entities that resume from another file than the one that is recorded, and that file.
+    pub moved: Vec<(String, Option<String>)>,
 }
 
 impl Steps {
@@ -66,6 +70,10 @@ pub fn compare(recorded: &[RecordedEntity], plan: &Plan, replace: bool) -> anyho
                     .reads
                     .iter()
                     .find(|read| replaced.contains(&read.to_lowercase()));
+                let origin = shown_origin(node);
+                if origin != old.origin {
+                    steps.moved.push((node.name.clone(), origin));
+                }
                 read.map_or(Action::Resume, |read| Action::Replace {
                     because: format!("`{read}`, which it reads, is replaced"),
                 })
@@ -100,6 +108,50 @@ pub fn compare(recorded: &[RecordedEntity], plan: &Plan, replace: bool) -> anyho
     drops.append(&mut steps.actions);
     steps.actions = drops;
     Ok(steps)
+}
+
+/// Makes sure that what goes because it is in no file is not in one that this run was only not given.
+///
+/// # Errors
+/// The entities whose files are there and were not given, by file.
+pub fn refuse_left_out(
+    recorded: &[RecordedEntity],
+    plan: &Plan,
+    given: &SourceMap,
+) -> anyhow::Result<()> {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let given: Vec<PathBuf> = given
+        .files()
+        .filter_map(|file| whole(given.path(file)))
+        .collect();
+    let mut left_out: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entity in recorded {
+        let Some(origin) = &entity.origin else {
+            continue;
+        };
+        let is_there = whole(Path::new(origin)).is_some_and(|path| !given.contains(&path));
+        if is_there && plan.node(&entity.name).is_none() {
+            left_out.entry(origin).or_default().push(&entity.name);
+        }
+    }
+    let mut files = left_out.iter();
+    let Some((first, _)) = files.next() else {
+        return Ok(());
+    };
+    let told = left_out.iter().map(|(file, names)| {
+        let names = list_names(names.iter().copied());
+        format!("{names} of `{file}`")
+    });
+    anyhow::bail!(
+        "the state has {}, which this run was not given: give it `{first}` too, choose another --state-dir, or run with \
+         --replace to drop what it was not given",
+        told.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Returns the file of an entity as it is recorded.
+fn shown_origin(node: &Node) -> Option<String> {
+    (node.origin.as_ref()).map(|path| path.display().to_string())
 }
 
 /// White space and comments make no difference.
@@ -185,7 +237,12 @@ pub fn apply(session: &Session, plan: &Plan, steps: &Steps) -> anyhow::Result<()
         let nodes: Vec<&Arc<Node>> = steps.actions.iter().filter_map(made).collect();
         let mut actions = steps.actions.iter();
         let first = actions.all(|(_, _, action)| *action == Action::Create);
-        create(session, &nodes, first)
+        create(session, &nodes, first)?;
+        let ledger = Ledger::new(session);
+        for (name, origin) in &steps.moved {
+            ledger.move_entity(name, origin.as_deref())?;
+        }
+        Ok(())
     })
 }
 
@@ -220,7 +277,7 @@ pub fn record(session: &Session, nodes: &[&Arc<Node>], first: bool) -> anyhow::R
         name: node.name.clone(),
         kind: node.kind.words().to_owned(),
         definition: shown_definition(node),
-        origin: node.origin.as_ref().map(|path| path.display().to_string()),
+        origin: shown_origin(node),
     });
     ledger.record_entities(&recorded.collect::<Vec<_>>(), first)
 }

@@ -23,7 +23,8 @@ impl Script<'_> {
         let service = self.service;
         let guard = service.lock_changes();
         // Others may have changed it while this waited.
-        let mut pipeline = Pipeline::clone(&service.pipeline());
+        self.refresh();
+        let mut pipeline = Pipeline::clone(&self.pipeline);
         let name = &create.name;
         let old = pipeline.catalog.get(&name.name).cloned();
         if old.is_some() && create.if_not_exists {
@@ -94,7 +95,8 @@ impl Script<'_> {
     pub fn drop_entity(&mut self, statement: &DropEntity) -> Result<(), Refusal> {
         let service = self.service;
         let guard = service.lock_changes();
-        let mut pipeline = Pipeline::clone(&service.pipeline());
+        self.refresh();
+        let mut pipeline = Pipeline::clone(&self.pipeline);
         let name = &statement.name;
         if statement.if_exists && pipeline.catalog.get(&name.name).is_none() {
             return self.message(format!("`{}` does not exist, nothing was done", name.name));
@@ -149,17 +151,8 @@ impl Script<'_> {
         }
         service.put(pipeline);
         drop(guard);
-        for entity in &goes {
-            let mut text = format!("dropped {} {}", entity.kind().words(), entity.name().name);
-            if let Some(origin) = &entity.origin {
-                text.push_str(&format!(
-                    "; it comes back at the next run unless it leaves `{}`",
-                    origin.display()
-                ));
-            }
-            self.message(text)?;
-        }
-        Ok(())
+        goes.iter()
+            .try_for_each(|entity| self.message(dropped(entity)))
     }
 
     /// Does a change in the running pipeline, or in the state alone.
@@ -171,6 +164,18 @@ impl Script<'_> {
             None => change.apply(&self.service.session()?, more),
         }
     }
+}
+
+/// Says that an entity is gone, and that it comes back where its file still has it.
+fn dropped(entity: &Entity) -> String {
+    let mut text = format!("dropped {} {}", entity.kind().words(), entity.name().name);
+    if let Some(origin) = &entity.origin {
+        text.push_str(&format!(
+            "; it comes back at the next run unless it leaves `{}`",
+            origin.display()
+        ));
+    }
+    text
 }
 
 fn reject_reserved(entity: &Entity) -> Result<(), Box<Diagnostic>> {
@@ -192,10 +197,16 @@ fn check_replaceable(old: &Entity, create: &Create) -> Result<(), Box<Diagnostic
     };
     let what = old.kind().words();
     if !create.or_replace {
-        let help = format!(
-            "drop it first, or write `CREATE OR REPLACE {}`",
-            kind.words()
-        );
+        let help = match &old.origin {
+            Some(origin) => format!(
+                "it comes from `{}`: change it there, and run with --replace",
+                origin.display()
+            ),
+            None => format!(
+                "drop it first, or write `CREATE OR REPLACE {}`",
+                kind.words()
+            ),
+        };
         return fault(format!("{what} `{}` exists already", old.name().name), help);
     }
     if let Some(origin) = &old.origin {

@@ -6,6 +6,7 @@ use super::service::{Refusal, Script};
 use crate::catalog::ERRORS;
 use crate::diagnostic::Diagnostic;
 use crate::engine::syntax::Query;
+use crate::engine::types::without_arrow;
 use crate::engine::{Session, SqlFault};
 use crate::plan::{place_in, query_fault};
 use crate::sql::{EntityKind, SqlText};
@@ -15,6 +16,23 @@ pub struct Ready {
     pub sql: String,
     /// Where the user's text starts in it, if it stands there as written.
     pub offset: Option<usize>,
+}
+
+impl Ready {
+    /// Returns it with the columns as texts that have another form outside of the engine; of these columns.
+    fn as_texts(&self, columns: &[(String, String)]) -> Self {
+        let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+        let items = names.iter().zip(columns);
+        let items = items.map(|(name, (_, sql_type))| match without_arrow(sql_type) {
+            Some(_) => format!("{name}::VARCHAR"),
+            None => name.clone(),
+        });
+        let head = format!("SELECT {} FROM (", items.collect::<Vec<_>>().join(", "));
+        Self {
+            sql: format!("{head}{}\n) AS _rows({})", self.sql, names.join(", ")),
+            offset: self.offset.map(|offset| offset + head.len()),
+        }
+    }
 }
 
 impl Script<'_> {
@@ -126,6 +144,14 @@ impl Script<'_> {
         let columns = match session.describe(&ready.sql) {
             Ok(columns) => columns,
             Err(fault) => return Err(self.placed(fault, query, ready)),
+        };
+        let shown;
+        let ready = match columns.iter().any(|(_, of)| without_arrow(of).is_some()) {
+            true => {
+                shown = ready.as_texts(&columns);
+                &shown
+            }
+            false => ready,
         };
         let columns: Vec<ColumnHead> = (columns.into_iter())
             .map(|(name, sql_type)| ColumnHead { name, sql_type })

@@ -189,11 +189,14 @@ impl Service {
     pub fn run(&self, request: &Request, control: &Control, emit: Emit<'_>) -> bool {
         std::thread::scope(|scope| {
             scope.spawn(|| control.watch());
-            let run = || self.script(request, control, emit);
+            let run = || self.script(request, control, &mut *emit);
             let ran = catch_unwind(AssertUnwindSafe(run));
             control.finish();
             ran.unwrap_or_else(|_| {
                 tracing::error!("executing a statement panicked");
+                let text = "error: executing the statement failed by a fault of omlsp itself, which its log tells more of";
+                // Whoever is gone needs no error.
+                emit(Event::Error(text.to_owned())).unwrap_or_default();
                 false
             })
         })
@@ -256,19 +259,21 @@ impl Script<'_> {
         }
         for statement in &parsed.statements {
             self.control.check()?;
-            self.refresh((name, &request.sql));
+            self.refresh();
             self.statement(statement)?;
         }
         Ok(())
     }
 
     /// Takes over what others, or the statement before, have changed.
-    fn refresh(&mut self, (name, sql): (&str, &str)) {
+    pub fn refresh(&mut self) {
         let pipeline = self.service.pipeline();
         if !Arc::ptr_eq(&pipeline, &self.pipeline) {
-            self.sources = pipeline.sources.clone();
-            self.sources.replace(pipeline.script, name, sql);
-            self.pipeline = pipeline;
+            let script = self.pipeline.script;
+            let (name, sql) = (self.sources.path(script), self.sources.text(script));
+            let mut sources = pipeline.sources.clone();
+            sources.replace(pipeline.script, name, sql);
+            (self.sources, self.pipeline) = (sources, pipeline);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::owner::{Owner, PIPELINE};
-use crate::support::binary::Project;
+use crate::support::binary::{Project, wait_until};
 
 /// A fast source with views over it, so that there is always something in flight.
 const BUSY: &str = "
@@ -264,10 +264,10 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
                 "CREATE TABLE extra (n BIGINT) WITH (connector = 'generate', rows_per_second = 50000); \
                  CREATE MATERIALIZED VIEW w AS SELECT n FROM extra WHERE n % 2 = 0; DROP TABLE extra CASCADE",
             ),
-            _ => connection.run(
+            _ => connection.run(&format!(
                 "CREATE SINK s AS SELECT n FROM ticks WHERE n % 100 = 0 \
-                 WITH (connector = 'file', path = 's.json'); DROP SINK s",
-            ),
+                 WITH (connector = 'file', path = 's{round}.json'); DROP SINK s"
+            )),
         };
         assert!(
             answer.error.is_none() && answer.done,
@@ -287,4 +287,58 @@ fn a_thousand_times_created_and_dropped_while_batches_are_in_flight() {
         !output.stderr.contains("WARN") && !output.stderr.contains("ERROR"),
         "the slowest round (time, number): {slowest:?}\n{output}"
     );
+}
+
+#[test]
+fn a_file_sink_that_is_dropped_ends_its_file() {
+    let project = Project::new();
+    project.file("p.sql", PIPELINE);
+    let owner = Owner::start(&project);
+    owner
+        .connect()
+        .run("CREATE SINK out FROM numbers WITH (connector = 'file', path = 'out/out.json', changes = 'op')")
+        .expect_message("created");
+    let written = || {
+        let sinks = owner.rows("SHOW SINKS");
+        sinks
+            .iter()
+            .any(|sink| sink["name"] == "out" && sink["rows_out"] == 10)
+    };
+    wait_until(written, "all rows are written");
+    owner
+        .connect()
+        .run("DROP SINK out")
+        .expect_message("dropped");
+    let names = std::fs::read_dir(project.path().join("out")).unwrap();
+    let paths: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    let text = std::fs::read_to_string(&paths[0]).unwrap();
+    assert_eq!(text.lines().count(), 10, "{text}");
+    owner.stop();
+}
+
+#[test]
+fn of_several_who_create_the_same_at_once_one_does_and_the_others_are_told() {
+    let project = Project::new();
+    project.file("p.sql", PIPELINE);
+    let owner = Owner::start(&project);
+    for round in 0..20 {
+        let create = |value: i32| {
+            let sql = format!("CREATE VIEW same{round} AS SELECT {value} AS x");
+            owner.connect().run(&sql)
+        };
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|value| scope.spawn(move || create(value)))
+                .collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect()
+        });
+        let (made, told): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.error.is_none());
+        assert_eq!(made.len(), 1, "{answers:?}");
+        told.iter()
+            .for_each(|answer| answer.expect_error("exists already"));
+    }
+    owner.stop();
 }

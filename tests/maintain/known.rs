@@ -28,6 +28,29 @@ pub const QUERIES: &[&str] = &[
      count(a.v) AS c5, sum(DISTINCT a.v) AS c6 FROM t2 AS a GROUP BY a.k HAVING count(DISTINCT a.v) > 0",
     "SELECT count(DISTINCT a.s) AS c0, sum(a.v) AS c1, count(*) + 1 AS c2 FROM t2 AS a",
     "SELECT a.k % 3 AS c0, a.b AS c1, count(DISTINCT a.j + a.v) AS c2 FROM t1 AS a GROUP BY ALL",
+    // Calls that share an accumulator by which another one of theirs is merged.
+    "SELECT a.k, first(a.n) AS c0, max(a.n) AS c1, min(a.n) AS c2, last(a.n) AS c3, arbitrary(a.s) AS c4, \
+     first(a.s) AS c5 FROM t0 AS a GROUP BY a.k",
+    "SELECT a.k, arg_max(a.v, a.n) AS c0, max_by(a.v, a.n) AS c1, argmax(a.v, a.n) AS c2, min_by(a.s, a.n) AS c3, \
+     arg_min(a.s, a.n) AS c4 FROM t2 AS a GROUP BY a.k",
+    "SELECT last(a.v) AS c0, first(a.v) AS c1, max_by(a.n, a.n) AS c2, arg_max(a.n, a.n) AS c3 FROM t0 AS a",
+    // A comma between tables, under an aggregate that evaluates its groups again.
+    "SELECT a.k, median(b.v) AS c0, max(b.s) AS c1 FROM t2 AS a, t2 AS b WHERE a.k = b.k GROUP BY a.k",
+    // A field of a struct and a column of the same name; the sides of USING in an outer join.
+    "SELECT max(v) AS c0, max(q.v) AS c1, count(q.v) AS c2, count(v) AS c3 FROM (SELECT *, {'v': j} AS q FROM t2)",
+    "SELECT count(k) AS c0, count(b.k) AS c1, count(*) AS c2 FROM t2 AS a LEFT JOIN t0 AS b USING (k)",
+    // Several values of one side that equal one of the other.
+    "SELECT a.n, b.n AS m FROM t2 AS a LEFT JOIN \
+     (SELECT *, CASE WHEN n % 2 = 0 THEN '0' ELSE '' END || abs(k) AS z FROM t2) AS b ON a.k = b.z",
+    "SELECT a.n FROM t0 AS a WHERE EXISTS (SELECT 1 FROM t2 AS b WHERE b.n = a.f)",
+    // Which row DISTINCT ON takes.
+    "SELECT DISTINCT ON (a.k) a.k, a.n, a.v FROM t2 AS a ORDER BY a.k, a.v DESC, a.n LIMIT 5",
+    "SELECT DISTINCT ON (a.k) a.k, a.n, sum(a.v) OVER () AS c0 FROM t2 AS a ORDER BY a.k, a.n",
+    "SELECT DISTINCT ON (v) a.k AS v, a.n FROM t2 AS a ORDER BY v, a.n",
+    "SELECT DISTINCT ON (a.k) a.k, a.n FROM t2 AS a ORDER BY a.k, a.v IN (SELECT v FROM t0), a.n",
+    "SELECT a.k, a.n FROM t2 AS a ORDER BY ALL LIMIT 5",
+    // Texts that are equal by a collation and not the same.
+    "SELECT a.n, a.s FROM t2 AS a ORDER BY a.s COLLATE NOCASE, a.n LIMIT 5",
 ];
 
 /// Those of them that keep accumulators for what they count.

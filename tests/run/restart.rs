@@ -184,6 +184,43 @@ fn a_plan_tells_what_would_happen_and_does_nothing() {
 }
 
 #[test]
+fn what_a_run_was_not_given_is_not_dropped() {
+    let setting = Setting::scripted(TABLE, vec![ids([1]), ids([2])]);
+    let other = "CREATE TABLE other (n BIGINT) WITH (connector = 'generate', rows = 3);";
+    setting.project.file("other.sql", other);
+    setting.once_kept().expect_code(0);
+    let other_alone = |more: &[&'static str]| {
+        let args = ["run", "other.sql", "--once"].into_iter();
+        let args = args.chain(more.iter().copied());
+        setting.project.omlsp(args).run()
+    };
+    let refused = other_alone(&[]).expect_code(1);
+    let part = "the state has `t` of `pipeline.sql`, which this run was not given";
+    assert!(refused.stderr.contains(part), "{refused}");
+    assert_eq!(setting.rows("FROM t").len(), 1);
+    setting.run(["other.sql", "--once"]).run().expect_code(0);
+    assert_eq!(setting.rows("FROM t").len(), 2);
+    // A file that is gone is no such file, and one that another has taken over says so.
+    let path = setting.project.path();
+    std::fs::rename(path.join("pipeline.sql"), path.join("moved.sql")).unwrap();
+    let moved = setting
+        .project
+        .omlsp(["run", "moved.sql", "other.sql", "--once"]);
+    moved.env("URL", setting.server.url()).run().expect_code(0);
+    let origins = setting.rows("SELECT origin FROM omlsp.entity WHERE name = 't'");
+    assert_eq!(column(&origins, "origin"), ["moved.sql"].map(Value::from));
+    std::fs::remove_file(path.join("moved.sql")).unwrap();
+    other_alone(&[]).expect_code(0);
+    let names = setting.rows("SELECT name FROM omlsp.entity");
+    assert_eq!(column(&names, "name"), ["other"].map(Value::from));
+    // Whoever wants it says so.
+    setting.pipeline(TABLE);
+    setting.run(["--once", "--replace"]).run().expect_code(0);
+    let names = setting.rows("SELECT name FROM omlsp.entity");
+    assert_eq!(column(&names, "name"), ["t"].map(Value::from));
+}
+
+#[test]
 fn an_entity_that_vanished_from_its_file_is_dropped() {
     let gone = "CREATE MATERIALIZED VIEW gone AS SELECT count(*) AS n FROM t;
         CREATE SINK gone_too FROM gone WITH (connector = 'stdout', changes = 'op');";

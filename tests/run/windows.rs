@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::setting::{Setting, assert_rows, sorted};
+use crate::support::http::Reply;
 
 /// Six rows, seven seconds apart from midnight on, of two kinds in turn.
 const ROWS: &str = "CREATE TABLE t (n BIGINT, kind STRING AS (if(n % 2 = 0, 'even', 'odd')),
@@ -78,6 +79,39 @@ fn session_ends_after_a_gap_of_its_key() {
     // A row exactly the gap later begins a session of its own.
     let kept = setting.rows("SELECT count(*) AS sessions, max(n) AS n FROM all_kinds");
     assert_eq!(kept, [json!({"sessions": 5, "n": 1})]);
+}
+
+/// Rows of one time at the start of a session are as many, whichever of them the engine puts first.
+#[test]
+fn sessions_that_begin_with_several_rows_of_one_time_are_whole() {
+    const MILLIS: [i64; 24] = [
+        10500, 19000, 25000, 24000, 24500, 21000, 22000, 21000, 22500, 25000, 37000, 25000, 37000,
+        41000, 39000, 41000, 41000, 44000, 47000, 49500, 48000, 50000, 51000, 47000,
+    ];
+    let instant = |millis: i64| format!("2026-01-01 00:00:{:06.3}", millis as f64 / 1000.0);
+    let rows: Vec<_> = (MILLIS.iter())
+        .map(|millis| json!({"ts": instant(*millis)}))
+        .collect();
+    let sql = "CREATE TABLE t (ts TIMESTAMP) WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+        CREATE MATERIALIZED VIEW w AS SELECT window_start, window_end, count(*) AS n
+            FROM SESSION(t, ts, INTERVAL '3' SECOND) GROUP BY ALL;";
+    let setting = Setting::scripted(sql, vec![Reply::value(&json!(rows))]);
+    setting.once_kept().expect_code(0);
+    let kept = setting.rows(
+        "SELECT epoch_ms(window_start - TIMESTAMP '2026-01-01') AS s, \
+         epoch_ms(window_end - TIMESTAMP '2026-01-01') AS e, n FROM w ORDER BY s",
+    );
+    let sessions = [
+        (10500, 13500, 1),
+        (19000, 28000, 10),
+        (37000, 44000, 6),
+        (44000, 47000, 1),
+        (47000, 54000, 6),
+    ];
+    assert_eq!(
+        kept,
+        sessions.map(|(s, e, n)| json!({"s": s, "e": e, "n": n}))
+    );
 }
 
 #[test]

@@ -192,13 +192,14 @@ impl Weaver<'_, '_> {
             return Err("it has a part of another form".to_owned());
         }
         let mut marks = Marks::new();
-        let from = self.table(&node["from_table"])?;
+        let table = &node["from_table"];
+        let from = self.table(table)?;
         let mut woven = node.clone();
         woven["modifiers"] = json!([]);
         refuse_subqueries(&node["select_list"])?;
         let mut filters = Vec::new();
         for conjunct in conjuncts(&node["where_clause"]) {
-            filters.push(self.filter(conjunct, &mut marks)?);
+            filters.push(self.filter((conjunct, table), &mut marks)?);
         }
         woven["from_table"] = from.tree;
         match filters.len() {
@@ -216,13 +217,19 @@ impl Weaver<'_, '_> {
         Ok((woven, from.vanishes))
     }
 
-    /// Weaves one condition of a filter; a subquery looked up by key becomes a mention.
-    fn filter(&mut self, conjunct: &Value, marks: &mut Marks) -> Result<Value, Reason> {
+    /// Weaves one condition of a filter over a table reference; a subquery looked up by key becomes a mention.
+    fn filter(
+        &mut self,
+        (conjunct, from): (&Value, &Value),
+        marks: &mut Marks,
+    ) -> Result<Value, Reason> {
         if !has_subquery(conjunct) || !reads_any(conjunct) {
             return Ok(conjunct.clone());
         }
         let relation = |name: &str| self.decomposer.table_of(name);
         let keyed = keyed_subquery(conjunct, &relation)?;
+        self.decomposer
+            .check_keys((&keyed.inner, &keyed.table), (&keyed.outer, from))?;
         let index = self.mentions.len();
         let name = self.mention(keyed.relation);
         let table = json!(keyed.table)
@@ -394,6 +401,7 @@ impl Weaver<'_, '_> {
             return Err(format!("its {kind} join has no equality to look up by"));
         }
         let (inner, outer): (Vec<Value>, Vec<Value>) = pairs.into_iter().unzip();
+        self.decomposer.check_keys((&inner, join), (&outer, join))?;
         let table = looked_up.tree.clone();
         self.touch(index, &table, &inner, Same::Equal);
         let vanishes = kept.vanishes;
@@ -421,6 +429,7 @@ impl Weaver<'_, '_> {
             return Err("its FULL join has no equality to look up by".to_owned());
         }
         let (mine, yours): (Vec<Value>, Vec<Value>) = pairs.into_iter().unzip();
+        self.decomposer.check_keys((&mine, join), (&yours, join))?;
         self.touch(left_index, &left.tree, &mine, Same::NotDistinct);
         self.touch(right_index, &right.tree, &yours, Same::NotDistinct);
         let condition = |keys: &[Value]| keys_are(keys, TOUCHED, Same::NotDistinct);

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::block::{any_outside_subqueries, is_plain, weave};
 use super::program::{Block, Program, Relation, Stage};
 use super::ranked::partition_keys;
-use super::tree::{base_table, column, column_path, has_window, list, number, select, unnamed};
+use super::tree::{
+    base_table, column, column_path, has_subquery, has_window, list, number, select, unnamed,
+};
 use crate::engine::shape::Reason;
 use crate::engine::{SqlFault, functions};
 use crate::plan::bind::Binder;
@@ -314,6 +316,10 @@ impl<'a> Decomposer<'a> {
             }
         }
         let mut body = unmodified(node);
+        let chosen = distinct.map_or(&[][..], |distinct| list(&distinct["distinct_on_targets"]));
+        if !chosen.is_empty() {
+            refuse_choice(node, limit)?;
+        }
         if let Some(limit) = limit {
             if let Some(distinct) = distinct {
                 body["modifiers"] = json!([distinct]);
@@ -323,17 +329,15 @@ impl<'a> Decomposer<'a> {
         }
         match distinct {
             None => self.body(&body),
-            Some(distinct) => match list(&distinct["distinct_on_targets"]) {
-                [] => {
-                    let base = self.body(&body)?;
-                    self.distinct(base)
-                }
-                targets => {
-                    let targets = self.targets(&body, targets)?;
-                    body["modifiers"] = node["modifiers"].clone();
-                    self.partition(&body, &targets)
-                }
-            },
+            Some(_) if chosen.is_empty() => {
+                let base = self.body(&body)?;
+                self.distinct(base)
+            }
+            Some(_) => {
+                let targets = self.targets(&body, chosen)?;
+                body["modifiers"] = node["modifiers"].clone();
+                self.partition(&body, &targets)
+            }
         }
     }
 
@@ -417,12 +421,13 @@ impl<'a> Decomposer<'a> {
         self.relation(&tree)
     }
 
-    /// Resolves the expressions of `DISTINCT ON`, which may be names of the select list.
+    /// Resolves the expressions of `DISTINCT ON`, where a name of the select list goes before a column of the tables.
     fn targets(&self, node: &Value, targets: &[Value]) -> Result<Vec<Value>, Reason> {
-        targets
-            .iter()
-            .map(|target| self.resolved(node, target))
-            .collect()
+        let resolved = |target: &Value| match item_named(node, target) {
+            Some(item) => Ok(unnamed(item)),
+            None => self.resolved(node, target),
+        };
+        targets.iter().map(resolved).collect()
     }
 
     /// Returns what an expression outside of the select list stands for: an item by its place or name, or
@@ -440,20 +445,40 @@ impl<'a> Decomposer<'a> {
                 .map(unnamed)
                 .ok_or_else(|| "it counts columns of a star".to_owned());
         }
-        if let Some([name]) = column_path(expression).as_deref() {
-            let item = items.iter().find(|item| {
-                let alias = item["alias"].as_str().unwrap_or("");
-                alias.eq_ignore_ascii_case(name)
-            });
-            if let Some(item) = item {
-                let alone = select(vec![expression.clone()], node["from_table"].clone());
-                if self.describe(&alone).is_err() {
-                    return Ok(unnamed(item));
-                }
+        if let Some(item) = item_named(node, expression) {
+            let alone = select(vec![expression.clone()], node["from_table"].clone());
+            if self.describe(&alone).is_err() {
+                return Ok(unnamed(item));
             }
         }
         Ok(unnamed(expression))
     }
+}
+
+/// Returns the item of the select list whose name an expression is.
+fn item_named<'n>(node: &'n Value, expression: &Value) -> Option<&'n Value> {
+    let path = column_path(expression)?;
+    let [name] = path.as_slice() else {
+        return None;
+    };
+    list(&node["select_list"]).iter().find(|item| {
+        let alias = item["alias"].as_str().unwrap_or("");
+        alias.eq_ignore_ascii_case(name)
+    })
+}
+
+/// Refuses forms of `DISTINCT ON` in which the rows of one key do not say which of them is taken.
+fn refuse_choice(node: &Value, limit: Option<&Value>) -> Result<(), Reason> {
+    if limit.is_some() {
+        return Err("it has DISTINCT ON with LIMIT".to_owned());
+    }
+    if has_window(&node["select_list"]) || node.get("qualify").is_some() {
+        return Err("it has DISTINCT ON over windows".to_owned());
+    }
+    if has_subquery(&node["modifiers"]) {
+        return Err("it has DISTINCT ON by a subquery".to_owned());
+    }
+    Ok(())
 }
 
 fn subquery_of(sql: &str) -> String {

@@ -16,6 +16,7 @@ mod slots;
 mod aggregate;
 mod distinct;
 mod decompose;
+mod exact;
 mod ranked;
 mod rereads;
 
@@ -45,6 +46,8 @@ pub fn program(
     if let Some(name) = calls_volatile(tree, &|name| functions::is_volatile(name)) {
         return Err(format!("it calls `{name}`, whose value changes"));
     }
+    exact::refuse_inexact(tree)?;
+    let tree = &exact::with_explicit_joins(tree);
     let inputs = (feed.inputs.iter()).map(|input| {
         let relation = Relation {
             columns: input.stored.columns.clone(),

@@ -102,6 +102,9 @@ impl Decomposer<'_> {
         columns: &[(String, String)],
         has_list: bool,
     ) -> Result<String, Reason> {
+        if expression["class"] == "STAR" {
+            return Err("it is ordered by ALL".to_owned());
+        }
         if expression["class"] == "CONSTANT" {
             let place = expression["literal"]["text"].as_str();
             let place = place.and_then(|text| text.parse::<usize>().ok());

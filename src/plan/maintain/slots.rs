@@ -166,11 +166,7 @@ impl Slot<'_> {
 
     /// Says whether a type is one whose sums are exact, and of which type they are.
     fn exact_sum(&self, x: &str) -> Option<&'static str> {
-        let sql_type = &self
-            .types
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(x))?
-            .1;
+        let sql_type = self.type_of(x)?;
         match sql_type {
             _ if !is_exact(sql_type) => None,
             _ if sql_type.starts_with("DECIMAL(") => Some("DECIMAL"),
@@ -179,11 +175,15 @@ impl Slot<'_> {
     }
 
     fn is_float(&self, x: &str) -> bool {
-        let found = self
-            .types
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(x));
-        found.is_some_and(|(_, sql_type)| ["FLOAT", "DOUBLE"].contains(&sql_type.as_str()))
+        let sql_type = self.type_of(x);
+        sql_type.is_some_and(|sql_type| ["FLOAT", "DOUBLE"].contains(&sql_type))
+    }
+
+    /// Returns the type of a column of the rows.
+    fn type_of(&self, x: &str) -> Option<&str> {
+        let mut types = self.types.iter();
+        let (_, sql_type) = types.find(|(name, _)| name.eq_ignore_ascii_case(x))?;
+        Some(sql_type)
     }
 
     /// The sum so far and the number of what it is of. `value` is the final value over `{s}` and `{n}`.
@@ -201,10 +201,7 @@ impl Slot<'_> {
                         .nth(1)
                         .map(|rest| format!("DECIMAL(38,{rest}"))
                 };
-                let (_, of) = self
-                    .types
-                    .iter()
-                    .find(|(name, _)| name.eq_ignore_ascii_case(x))?;
+                let of = self.type_of(x)?;
                 let sql_type = if kind == "DECIMAL" {
                     scale(of)?
                 } else {
@@ -286,14 +283,20 @@ impl Slot<'_> {
         } else {
             ("arg_max", "max")
         };
-        let key_type = self
-            .types
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(by));
+        let key_type = self.type_of(by).unwrap_or_default();
         let takes_new = format!("old.{key} IS NULL OR new.{key} {before} old.{key}");
         let merged =
             |name: &str| format!("CASE WHEN {takes_new} THEN new.{name} ELSE old.{name} END");
         let columns = vec![
+            Accumulator {
+                sql_type: key_type.to_owned(),
+                partial: format!(
+                    "{extreme}({by}) FILTER ({filter} AND _w > 0 AND {x} IS NOT NULL)"
+                ),
+                merged: merged(&key),
+                lost: None,
+                name: key.clone(),
+            },
             Accumulator {
                 sql_type: self.result.to_owned(),
                 partial: format!("{function}({x}, {by}) FILTER ({filter} AND _w > 0)"),
@@ -304,15 +307,6 @@ impl Slot<'_> {
                     of_gone(filter)
                 )),
                 name: value.clone(),
-            },
-            Accumulator {
-                sql_type: key_type.map_or_else(String::new, |(_, sql_type)| sql_type.clone()),
-                partial: format!(
-                    "{extreme}({by}) FILTER ({filter} AND _w > 0 AND {x} IS NOT NULL)"
-                ),
-                merged: merged(&key),
-                lost: None,
-                name: key,
             },
         ];
         (columns, value)
@@ -411,7 +405,7 @@ impl Slot<'_> {
             lost: None,
             name: name.clone(),
         };
-        (vec![column, n], name)
+        (vec![n, column], name)
     }
 }
 
@@ -441,8 +435,8 @@ fn of_gone(filter: &str) -> String {
     }
 }
 
-/// Adds accumulators to a stage, but takes the one that is there where another call keeps the same. Returns the
-/// final value over those.
+/// Adds accumulators to a stage, but takes the one that is there where another call keeps the same: those that others
+/// are merged by have to come before them. Returns the final value over those.
 fn share(stage: &mut Aggregate, accumulators: Vec<Accumulator>, last: String) -> String {
     let mut last = last;
     let mut shared: Vec<(String, String)> = Vec::new();

@@ -117,8 +117,11 @@ pub fn same_expression(left: &Value, right: &Value) -> bool {
             if let (Some(a), Some(b)) = (column_path(left), column_path(right)) {
                 return same_column(&a, &b);
             }
-            let skipped = |key: &&String| {
-                !["alias", "query_location", "query_location_length"].contains(&key.as_str())
+            // What is no expression has an alias that is a part of it, as the fields of a type have.
+            let named = a.contains_key("class");
+            let skipped = |key: &&String| match key.as_str() {
+                "alias" => !named,
+                key => !["query_location", "query_location_length"].contains(&key),
             };
             let mut keys: Vec<&String> = a.keys().chain(b.keys()).filter(skipped).collect();
             keys.sort();
@@ -151,7 +154,8 @@ pub fn column_path(expression: &Value) -> Option<Vec<String>> {
     )
 }
 
-/// In a query that binds, a name without qualifier is that of one column only.
+/// In a query that binds, a name without qualifier is that of one column only; where it is not, the query was refused
+/// ([`super::exact`]).
 fn same_column(a: &[String], b: &[String]) -> bool {
     a == b || ((a.len() == 1 || b.len() == 1) && a.len() + b.len() == 3 && a.last() == b.last())
 }

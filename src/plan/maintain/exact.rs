@@ -1,0 +1,183 @@
+//! What keeps a query from being followed exactly, told by its form alone: where two expressions are written alike
+//! and mean different columns, or where equal values are not the same.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::decompose::Decomposer;
+use super::tree::{any, column_path, list, named, select};
+use crate::engine::shape::Reason;
+
+/// Returns the query with `CROSS JOIN` in the place of each comma between tables, which leaves no room for more joins.
+pub(super) fn with_explicit_joins(tree: &Value) -> Value {
+    match tree {
+        Value::Array(items) => Value::Array(items.iter().map(with_explicit_joins).collect()),
+        Value::Object(object) => {
+            let members = object.iter();
+            let members = members.map(|(key, child)| (key.clone(), with_explicit_joins(child)));
+            let mut explicit = Value::Object(members.collect());
+            if tree["type"] == "JOIN" {
+                explicit["is_implicit"] = Value::Bool(false);
+            }
+            explicit
+        }
+        _ => tree.clone(),
+    }
+}
+
+/// Refuses what is not followed exactly.
+///
+/// # Errors
+/// What it is.
+pub(super) fn refuse_inexact(tree: &Value) -> Result<(), Reason> {
+    if any(tree, &|value| value["class"] == "COLLATE") {
+        return Err("it compares by COLLATE".to_owned());
+    }
+    if any(tree, &|value| {
+        value["class"] == "STAR" && value["columns"] == true && value["expr"].is_object()
+    }) {
+        return Err("it has COLUMNS".to_owned());
+    }
+    refuse_ambiguous(tree)
+}
+
+/// Refuses qualified names that end like one without qualifier and are not the same column: `s.x` is a field of a
+/// struct, and `b.x` of `a LEFT JOIN b USING (x)` is not `x`.
+fn refuse_ambiguous(tree: &Value) -> Result<(), Reason> {
+    let mut names = Names::default();
+    names.collect(tree);
+    let other = |path: &&(String, String)| {
+        names.alone.contains(&path.1)
+            && (!names.tables.contains(&path.0) || names.merged.contains(&path.1))
+    };
+    match names.qualified.iter().find(other) {
+        Some((first, last)) => Err(format!(
+            "`{first}.{last}` and `{last}` may be different columns"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The names in a query, in lower case.
+#[derive(Default)]
+struct Names {
+    /// By which tables are known.
+    tables: HashSet<String>,
+    /// Columns without qualifier.
+    alone: HashSet<String>,
+    /// Columns with one.
+    qualified: HashSet<(String, String)>,
+    /// Columns by which outer joins are made with USING.
+    merged: HashSet<String>,
+}
+
+impl Names {
+    fn collect(&mut self, value: &Value) {
+        if let Some(path) = column_path(value) {
+            match <[String; 2]>::try_from(path) {
+                Ok([first, last]) => {
+                    self.qualified.insert((first, last));
+                }
+                Err(path) => self.alone.extend(path.into_iter().next_back()),
+            }
+            return;
+        }
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
+            Value::Object(object) => {
+                let text = |key: &str| value[key].as_str().unwrap_or("").to_lowercase();
+                if value["class"].is_null() {
+                    self.tables.extend([text("alias"), text("table_name")]);
+                }
+                if !matches!(text("join_type").as_str(), "" | "inner") {
+                    let using = list(&value["using_columns"]).iter();
+                    let using = using.filter_map(Value::as_str);
+                    self.merged.extend(using.map(str::to_lowercase));
+                }
+                object.values().for_each(|child| self.collect(child));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Decomposer<'_> {
+    /// Makes sure that the keys of the one side, as they are, find all that equals them on the other. Either side comes
+    /// with the table reference that it is over.
+    pub(super) fn check_keys(
+        &self,
+        (inner, of): (&[Value], &Value),
+        (outer, others): (&[Value], &Value),
+    ) -> Result<(), Reason> {
+        let types = |keys: &[Value], table: &Value| -> Result<Vec<String>, Reason> {
+            let mut table = table.clone();
+            if table["type"] == "JOIN" {
+                // Both sides are there to be named.
+                table["join_type"] = json!("INNER");
+            }
+            let keys = (keys.iter().enumerate()).map(|(key, of)| named(of, &format!("_k{key}")));
+            let columns = self.describe(&select(keys.collect(), table))?;
+            Ok(columns.into_iter().map(|(_, sql_type)| sql_type).collect())
+        };
+        let (inner, outer) = (types(inner, of)?, types(outer, others)?);
+        let mut pairs = inner.iter().zip(&outer);
+        match pairs.find(|(inner, outer)| !compares_exactly(inner, outer)) {
+            Some((inner, outer)) => Err(format!("it looks up {inner} by {outer}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Says whether an equality of two types leaves different values of either different, so that who knows a value of
+/// the one side finds all that are equal to it.
+fn compares_exactly(left: &str, right: &str) -> bool {
+    /// Up to 32 bits, which a DOUBLE holds.
+    const SMALL: [&str; 6] = [
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+    ];
+    const LARGE: [&str; 3] = ["BIGINT", "UBIGINT", "HUGEINT"];
+    const TIMES: [&str; 4] = ["DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP"];
+    let both = |fits: &dyn Fn(&str) -> bool| fits(left) && fits(right);
+    let is_decimal = |sql_type: &str| sql_type.starts_with("DECIMAL(");
+    let is_whole = |sql_type: &str| SMALL.contains(&sql_type) || LARGE.contains(&sql_type);
+    left == right
+        || both(&is_whole)
+        || both(&|sql_type| is_decimal(sql_type) || (is_whole(sql_type) && sql_type != "HUGEINT"))
+        || both(&|sql_type| SMALL.contains(&sql_type) || sql_type == "DOUBLE")
+        || both(&|sql_type| ["FLOAT", "DOUBLE"].contains(&sql_type))
+        || both(&|sql_type| TIMES.contains(&sql_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_of_exact_types_are_one_value() {
+        for (left, right) in [
+            ("VARCHAR", "VARCHAR"),
+            ("INTEGER", "HUGEINT"),
+            ("INTEGER", "DOUBLE"),
+            ("BIGINT", "DECIMAL(9,2)"),
+            ("DATE", "TIMESTAMP"),
+        ] {
+            assert!(compares_exactly(left, right) && compares_exactly(right, left));
+        }
+        for (left, right) in [
+            ("VARCHAR", "INTEGER"),
+            ("BIGINT", "DOUBLE"),
+            ("INTEGER", "FLOAT"),
+            ("UUID", "VARCHAR"),
+            ("DECIMAL(9,2)", "DOUBLE"),
+            ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"),
+        ] {
+            assert!(!compares_exactly(left, right) && !compares_exactly(right, left));
+        }
+    }
+}
