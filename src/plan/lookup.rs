@@ -248,7 +248,9 @@ impl Rewriter<'_> {
         right["alias"] = json!(alias);
         right["table_name"] = json!(answers);
         right["qualified_name"] = json!({"path": [answers]});
-        if !added.is_empty() {
+        if !added.is_empty() && using(join).next().is_some() {
+            join["right"] = only(join["right"].take(), &alias, added);
+        } else if !added.is_empty() {
             added.extend(conjuncts(&join["condition"]));
             join["condition"] = and(added);
             join["ref_type"] = json!("REGULAR");
@@ -269,11 +271,7 @@ impl Rewriter<'_> {
         param: &str,
         site: &Site<'_>,
     ) -> Result<Binding, Box<Diagnostic>> {
-        let mut using = (join["using_columns"].as_array().into_iter().flatten())
-            .filter_map(Value::as_str)
-            .peekable();
-        let is_using = using.peek().is_some();
-        if using.any(|name| name.eq_ignore_ascii_case(param)) {
+        if using(join).any(|name| name.eq_ignore_ascii_case(param)) {
             return Ok(Binding::Given(json!({
                 "class": "COLUMN_REF", "type": "COLUMN_REF", "column_names": [param],
             })));
@@ -287,9 +285,12 @@ impl Rewriter<'_> {
             let help = "a lookup is asked for one value at a time: write `… = ";
             return Err(Box::new(fault.help(format!("{help}{alias}.{param}`"))));
         }
-        match self.named_column(site, param).filter(|_| !is_using) {
-            Some(column) => Ok(Binding::Named(column)),
-            None => Ok(Binding::None),
+        // What USING does not say is compared inside the right side, where a bare name is the lookup's own.
+        let is_using = using(join).next().is_some();
+        let is_bare = |column: &Value| column["column_names"][1].is_null();
+        match self.named_column(site, param) {
+            Some(column) if !(is_using && is_bare(&column)) => Ok(Binding::Named(column)),
+            _ => Ok(Binding::None),
         }
     }
 
@@ -392,6 +393,26 @@ fn select(list: Vec<Value>, site: &Site<'_>, filters: Vec<Value>) -> Value {
         node["where_clause"] = and(filters);
     }
     node
+}
+
+/// Returns the rows of a table for which conditions hold, as a table of the same name and columns.
+///
+/// For a join by USING, which cannot have conditions of its own.
+fn only(table: Value, alias: &str, conditions: Vec<Value>) -> Value {
+    let site = Site {
+        left: &table,
+        scope: &[],
+        filters: &[],
+    };
+    let all = json!({"class": "STAR", "type": "STAR"});
+    let node = select(vec![all], &site, conditions);
+    json!({"type": "SUBQUERY", "alias": alias, "subquery": {"node": node}})
+}
+
+/// Returns the columns of the USING of a join.
+fn using(join: &Value) -> impl Iterator<Item = &str> {
+    let columns = join["using_columns"].as_array().into_iter().flatten();
+    columns.filter_map(Value::as_str)
 }
 
 /// Returns the parts of a condition that all must hold.

@@ -202,6 +202,35 @@ fn several_lookups_in_one_query_chain() {
 }
 
 #[test]
+fn a_parameter_that_using_does_not_name_is_bound_by_its_name() {
+    let sql = "CREATE SOURCE asking (symbol STRING, n BIGINT)
+            WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+        CREATE TEMP TABLE found ($symbol STRING, $n BIGINT, label STRING) WITH (
+            connector = 'lookup-http', url = '${URL}/names/$symbol', params.n = '$n');
+        CREATE VIEW labelled AS SELECT a.*, f.label FROM asking a LEFT JOIN found f USING (symbol);
+        CREATE SINK printed FROM (
+            SELECT o.n, symbol, o.label, f.n AS again FROM labelled o LEFT JOIN found f USING (symbol, label)
+        ) WITH (connector = 'stdout');";
+    let setting = Setting::new(sql);
+    let rows = r#"[{"symbol": "A", "n": 1}, {"symbol": "A", "n": 2}, {"symbol": "A", "n": 1}, {"symbol": "B"}]"#;
+    setting.server.script("/rows", vec![Reply::json(rows)]);
+    setting.server.on("GET", "/names/*", |request| {
+        let n = request.param("n").unwrap_or_default();
+        Reply::value(&json!([{"label": format!("{} {n}", request.path)}]))
+    });
+    let output = setting.once().expect_code(0);
+    let row = |n: i64| json!({"n": n, "symbol": "A", "label": format!("/names/A {n}"), "again": n});
+    let none = json!({"n": null, "symbol": "B", "label": null, "again": null});
+    let expected = [row(1), row(1), row(2), none];
+    assert_rows(
+        &sorted(output.json_lines()),
+        &sorted(expected.to_vec()),
+        &output,
+    );
+    assert_eq!(asked(&setting), ["A", "A", "A", "A"]);
+}
+
+#[test]
 fn generated_columns_use_parameters_answer_and_trigger() {
     let sql = "CREATE SOURCE asking (symbol STRING, at_ms BIGINT AS (TRIGGER_EPOCH_TIME()))
             WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
