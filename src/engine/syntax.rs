@@ -182,12 +182,10 @@ impl Session {
         if let Some(fault) = hidden_read(&tree) {
             return Err(fault);
         }
-        let mut reads = Vec::new();
-        collect_reads(&tree, &mut Vec::new(), &mut reads);
         Ok(Query {
             rewritten: None,
+            reads: reads_of(&tree),
             tree: Some(tree),
-            reads,
         })
     }
 
@@ -282,6 +280,13 @@ fn hidden_read(value: &Value) -> Option<SqlFault> {
         Value::Array(items) => items.iter().find_map(hidden_read),
         _ => None,
     }
+}
+
+/// Returns every mention of a relation in a tree that is not one of its own CTEs, in order.
+pub fn reads_of(tree: &Value) -> Vec<Read> {
+    let mut reads = Vec::new();
+    collect_reads(tree, &mut Vec::new(), &mut reads);
+    reads
 }
 
 fn collect_reads(value: &Value, scope: &mut Vec<String>, reads: &mut Vec<Read>) {

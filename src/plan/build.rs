@@ -8,6 +8,7 @@ use super::bind::{Binder, read_place};
 use super::columns::Types;
 use super::connect::Settings;
 use super::known::{Findings, Known};
+use super::lookup::alone;
 use super::marks;
 use super::node::{Node, Plan, Work};
 use super::{relation, schedule};
@@ -359,7 +360,7 @@ impl<'a> Builder<'a> {
                 )?;
                 let columns = relation::visible_columns(relation);
                 if let Work::Source(plan) = &work {
-                    self.check_start_query(plan);
+                    self.check_start_query(name, plan);
                     self.keep(name, plan.stored.clone());
                     if let Some(watermark) = &plan.ingest.watermark {
                         let time = (watermark.column.clone(), vec![marks::watermark()]);
@@ -414,10 +415,18 @@ impl<'a> Builder<'a> {
     }
 
     /// Binds the query that a WebSocket source starts its connections from.
-    fn check_start_query(&mut self, plan: &super::node::SourcePlan) {
+    fn check_start_query(&mut self, name: &Ident, plan: &super::node::SourcePlan) {
         let Some(start) = plan.connector.start_query() else {
             return;
         };
+        if let Some((text, query)) = self.queries.get(&name.key()) {
+            let lookup = |read: &&Read| self.found.is_lookup(&read.name);
+            let faults = (query.reads.iter().filter(lookup)).map(|read| {
+                alone(&read.name, read_place(text, read))
+                    .help("join it in a VIEW, and read that here")
+            });
+            self.faults.extend(faults);
+        }
         let text = start.text.expose().to_owned();
         let span = start.text.part(0, text.len());
         let text = SqlText::new(text, span);

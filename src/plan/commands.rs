@@ -42,11 +42,12 @@ impl Builder<'_> {
             .reads
             .iter()
             .any(|read| self.found.is_broken(&read.name));
-        if self.check_reads(query, &parsed.reads)
-            && !reads_broken
-            && let Err(fault) = self.binder.describe(self.catalog, query)
-        {
-            self.faults.push(*fault);
+        if !self.check_reads(query, &parsed.reads) || reads_broken {
+            return;
+        }
+        match self.binder.describe(self.catalog, query) {
+            Ok(_) => self.check_asked(query, &parsed),
+            Err(fault) => self.faults.push(*fault),
         }
     }
 

@@ -16,6 +16,7 @@ use super::lookup;
 use super::maintain::{self, Views, calls_volatile, inline};
 use super::node::{DerivedPlan, Maintenance, Work};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::syntax::Query;
 use crate::engine::{Layout, Stored, functions, shape};
 use crate::sql::{Ident, SqlText, quote_ident};
 
@@ -166,12 +167,7 @@ impl Builder<'_> {
     /// Puts a bound query together with the views and streams under it.
     pub(super) fn feed(&mut self, name: &Ident, query: &SqlText) -> Option<ViewInfo> {
         let (_, parsed) = self.queries.get(&name.key())?;
-        let mut feed = Feed {
-            inputs: Vec::new(),
-            views: Vec::new(),
-            query: query.text.clone(),
-            lookups: Vec::new(),
-        };
+        let mut feed = Feed::of(query);
         let mut linear = Ok(());
         let mut asks = false;
         for read in &parsed.reads {
@@ -276,6 +272,19 @@ impl Builder<'_> {
                 _ => false,
             },
         )
+    }
+
+    /// Refuses what nobody could ask the lookups of a query for.
+    pub(super) fn check_asked(&mut self, query: &SqlText, parsed: &Query) {
+        let mut reads = parsed.reads.iter();
+        if reads.any(|read| self.found.is_lookup(&read.name)) {
+            let name = Ident {
+                name: "the query".to_owned(),
+                span: query.span,
+            };
+            let mut feed = Feed::of(query);
+            self.ask(&name, query, parsed.tree.as_ref(), &mut feed);
+        }
     }
 
     fn ask(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::node::{LookupPlan, Plan, Work};
 use crate::engine::Stored;
-use crate::sql::quote_ident;
+use crate::sql::{SqlText, quote_ident};
 
 /// A query with the views it reads inside it.
 #[derive(Clone)]
@@ -37,6 +37,16 @@ pub struct LookupStep {
 }
 
 impl Feed {
+    /// Makes the feed of a query that reads nothing yet.
+    pub fn of(query: &SqlText) -> Self {
+        Self {
+            inputs: Vec::new(),
+            views: Vec::new(),
+            query: query.text.clone(),
+            lookups: Vec::new(),
+        }
+    }
+
     /// Returns SQL text that runs `query` with every input read through `base`.
     ///
     /// Inputs and views become CTEs, so that the text of the queries stays as the user wrote it.

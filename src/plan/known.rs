@@ -60,6 +60,10 @@ impl Findings {
         relations.get(&name.to_lowercase()).cloned()
     }
 
+    pub fn is_lookup(&self, name: &str) -> bool {
+        matches!(self.get(name).as_deref(), Some(Known::Lookup(_)))
+    }
+
     /// Notes name and type, in the engine's words, of each column of a view.
     pub fn add_described(&self, name: &str, columns: Vec<(String, String)>) {
         let mut all = self

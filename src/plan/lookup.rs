@@ -4,15 +4,16 @@
 //! `t`, and the same query with `ohlc` replaced by the table of answers, which has the params as columns:
 //! so the join itself pairs each row with its answer, and duplicates never multiply.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::bind::{Binder, first_word, place_in};
+use super::bind::{Binder, first_word, place_in, read_place};
 use super::feed::LookupStep;
 use super::node::LookupPlan;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::syntax::place_of;
+use crate::engine::syntax::{place_of, read_of, reads_of};
 use crate::sql::{Ident, SqlText, quote_ident};
 
 /// Finds the lookup behind a name of the query.
@@ -42,12 +43,14 @@ pub fn rewrite(
         query,
         prefix,
         find,
+        places: HashSet::new(),
         steps: Vec::new(),
         faults: Vec::new(),
     };
-    let mut tree = tree.clone();
-    rewriter.node(&mut tree, &[]);
-    let rewritten = rewriter.text(&tree);
+    let mut written = tree.clone();
+    rewriter.node(&mut written, &[]);
+    rewriter.refuse_others(tree);
+    let rewritten = rewriter.text(&written);
     let answers = rewriter.steps.iter().map(|step| step.answers.as_str());
     if let Err(error) = binder.remove_tables(answers) {
         let fault = Diagnostic::new(first_word(query), error.to_string());
@@ -67,6 +70,8 @@ struct Rewriter<'a> {
     query: &'a SqlText,
     prefix: &'a str,
     find: Find<'a>,
+    /// Where the lookups stand that were met in a FROM clause.
+    places: HashSet<Option<(usize, usize)>>,
     steps: Vec<LookupStep>,
     faults: Vec<Diagnostic>,
 }
@@ -144,8 +149,7 @@ impl Rewriter<'_> {
             Some("SUBQUERY") => self.node(&mut table["subquery"]["node"], scope),
             Some("BASE_TABLE") => {
                 if let Some((lookup, _)) = self.lookup_of(table, scope) {
-                    let message = format!("lookup `{}` cannot be read alone", lookup.name);
-                    let fault = Diagnostic::new(self.span(table), message)
+                    let fault = alone(&lookup.name, self.span(table))
                         .help("join it to the rows to ask for: `FROM t LEFT JOIN … ON …`");
                     self.faults.push(fault);
                 }
@@ -181,12 +185,29 @@ impl Rewriter<'_> {
         join["left"] = left;
     }
 
-    fn lookup_of(&self, table: &Value, scope: &Scope) -> Option<(Arc<LookupPlan>, Ident)> {
+    /// Refuses the lookups outside of the FROM clauses, where no row asks them: in subqueries of expressions.
+    fn refuse_others(&mut self, tree: &Value) {
+        for read in reads_of(tree) {
+            let Some((lookup, _)) = (self.find)(&read.name) else {
+                continue;
+            };
+            if !self.places.contains(&read.place) {
+                let fault = alone(&lookup.name, read_place(self.query, &read));
+                let help =
+                    "join it in the FROM clause of the query itself: `FROM t LEFT JOIN … ON …`";
+                self.faults.push(fault.help(help));
+            }
+        }
+    }
+
+    fn lookup_of(&mut self, table: &Value, scope: &Scope) -> Option<(Arc<LookupPlan>, Ident)> {
         let ctes: Vec<String> = (scope.iter())
             .filter_map(|entry| Some(entry["key"].as_str()?.to_lowercase()))
             .collect();
-        let read = crate::engine::syntax::read_of(table, &ctes)?;
-        (self.find)(&read.name)
+        let read = read_of(table, &ctes)?;
+        let found = (self.find)(&read.name)?;
+        self.places.insert(read.place);
+        Some(found)
     }
 
     fn span(&self, node: &Value) -> Span {
@@ -373,6 +394,11 @@ impl Rewriter<'_> {
         session.check(&sql).map_err(|fault| broken(fault.into()))?;
         Ok(sql)
     }
+}
+
+/// Makes the fault for a lookup that no row asks.
+pub fn alone(lookup: &str, place: Span) -> Diagnostic {
+    Diagnostic::new(place, format!("lookup `{lookup}` cannot be read alone"))
 }
 
 /// Builds a SELECT over the left side of a join, with the CTEs in scope.

@@ -52,6 +52,11 @@ fn a_view_with_a_lookup_asks_now_and_within_its_bound() {
     connection
         .run("SELECT * FROM price")
         .expect_error("cannot be read alone");
+    connection
+        .run(
+            "SELECT n, (SELECT max(p.price) FROM price p WHERE p.symbol = m.symbol) FROM markets m",
+        )
+        .expect_error("lookup `price` cannot be read alone");
     let answer = connection.run("SELECT * FROM priced");
     assert_eq!(answer.messages, ["20 requests to `price`"]);
     // A 404 would be an answer without rows.
