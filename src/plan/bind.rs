@@ -1,7 +1,7 @@
 //! The binder: a database of empty tables in which every name and type of a pipeline is checked by the
 //! engine that will run it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::columns::TRIGGER_FUNCTIONS;
@@ -9,7 +9,10 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read, place_of};
 use crate::engine::{Database, Session, SqlFault, is_own_column};
-use crate::sql::{SqlText, quote_ident};
+use crate::sql::{SqlText, quote_ident, tokens};
+
+/// The column that every table of the engine has, the number of the row, without declaring it.
+const ROW_NUMBER: &str = "rowid";
 
 /// An in-memory database with one empty relation per bound entity.
 pub struct Binder {
@@ -129,6 +132,7 @@ impl Binder {
             .session
             .describe(&query.text)
             .map_err(|fault| Box::new(query_fault(fault, query, catalog)))?;
+        self.check_row_numbers(catalog, query)?;
         let mut seen = HashSet::new();
         for (name, _) in &columns {
             if !seen.insert(name.to_lowercase()) {
@@ -136,6 +140,44 @@ impl Binder {
             }
         }
         Ok(columns)
+    }
+
+    /// Refuses the numbers of rows that the engine's own tables have, and the relations of a pipeline have not.
+    ///
+    /// # Errors
+    /// The fault, at its place in the user's text. A column of that name is none.
+    fn check_row_numbers(&self, catalog: &Catalog, query: &SqlText) -> Result<(), Box<Diagnostic>> {
+        let tokens = tokens(&query.text);
+        let mut named = tokens.iter().filter(|token| {
+            let name = token.name(&query.text);
+            name.is_some_and(|name| name.eq_ignore_ascii_case(ROW_NUMBER))
+        });
+        let Some(first) = named.next() else {
+            return Ok(());
+        };
+        let parsed = self.parse(catalog, &[query]).ok();
+        let parsed = parsed.and_then(|mut all| all.pop()?.ok());
+        let reads = parsed.map(|parsed| parsed.reads).unwrap_or_default();
+        let names: BTreeSet<String> = reads.iter().map(|read| read.name.to_lowercase()).collect();
+        // As it will run: over queries in the place of the tables.
+        let inputs: Vec<String> = (names.iter().map(|name| quote_ident(name)))
+            .map(|name| format!("{name} AS NOT MATERIALIZED (SELECT * FROM main.{name})"))
+            .collect();
+        let head = format!("WITH {} SELECT * FROM (", inputs.join(", "));
+        let checked = self.session.check(&format!("{head}{}\n)", query.text));
+        let is_named = |fault: &SqlFault| fault.message.to_lowercase().contains(ROW_NUMBER);
+        let Some(fault) = checked.err().filter(is_named) else {
+            return Ok(());
+        };
+        let fault = fault.moved(head.len());
+        let fault = SqlFault {
+            message: format!("column `{ROW_NUMBER}` does not exist"),
+            place: fault.place.or(Some((first.start, first.end - first.start))),
+            name: Some(ROW_NUMBER.into()),
+            help: Some("the rows of a relation have no numbers: name one of its columns".into()),
+            ..fault
+        };
+        Err(Box::new(query_fault(fault, query, catalog)))
     }
 
     /// Makes the fault for two columns of one name, at their expressions where each column has its own.
