@@ -323,6 +323,17 @@ impl<'a> Options<'a> {
         None
     }
 
+    /// Says whether the value of an option is a secret that is not known here. The faults of such options tell
+    /// nothing: they may be those of its placeholder.
+    pub fn has_unknown(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|(entry, _)| match &entry.value.kind {
+                OptionValueKind::Secret(name) => self.secrets.is_unknown(&name.name),
+                _ => false,
+            })
+    }
+
     /// Returns the faults found, those of the options that nobody took included.
     pub fn finish(mut self) -> Vec<Diagnostic> {
         let leftovers: Vec<&OptionEntry> = (self.entries.iter())

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of where secrets are kept. The only way to the clear text is [`Secret::expose`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What stands for a secret: where it is shown, and where its value is not known.
@@ -58,11 +58,23 @@ pub fn sounds_secret(name: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     by_name: BTreeMap<String, Secret>,
+    /// Those whose values are not known.
+    unknown: BTreeSet<String>,
 }
 
 impl Secrets {
     pub fn insert(&mut self, name: &str, secret: Secret) {
         self.by_name.insert(name.to_lowercase(), secret);
+    }
+
+    /// Inserts [`HIDDEN`] in the place of a value that is not known.
+    pub fn insert_unknown(&mut self, name: &str) {
+        self.insert(name, Secret::new(HIDDEN));
+        self.unknown.insert(name.to_lowercase());
+    }
+
+    pub fn is_unknown(&self, name: &str) -> bool {
+        self.unknown.contains(&name.to_lowercase())
     }
 
     pub fn get(&self, name: &str) -> Option<&Secret> {

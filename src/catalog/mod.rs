@@ -64,6 +64,8 @@ pub struct Catalog {
     pub commands: Vec<Statement>,
     /// The names of statements that could not be read, in lower case: whoever uses one is not blamed.
     broken: BTreeSet<String>,
+    /// The secrets whose values are not known here, in lower case.
+    pub unknown: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -168,6 +170,7 @@ impl Catalog {
 
     /// Removes an entity.
     pub fn remove(&mut self, name: &str) -> Option<Entity> {
+        self.unknown.remove(&name.to_lowercase());
         self.entities.shift_remove(&name.to_lowercase())
     }
 

@@ -16,7 +16,7 @@ enum Backend {
     File,
 }
 
-/// Resolves every secret of a catalog, noting what cannot be resolved.
+/// Resolves every secret of a catalog but the unknown ones, noting what cannot be resolved.
 ///
 /// Reads files for `backend = 'file'`; one trailing line break of a file is not part of its secret.
 pub fn resolve_secrets(
@@ -33,6 +33,10 @@ pub fn resolve_secrets(
         let Definition::Secret { options, value } = &entity.create.definition else {
             continue;
         };
+        if catalog.unknown.contains(&entity.name().key()) {
+            secrets.insert_unknown(&entity.name().name);
+            continue;
+        }
         let none = Secrets::default();
         let mut options = Options::new(options, environment, &none);
         let choices = [

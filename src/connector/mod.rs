@@ -22,9 +22,11 @@ pub mod schedule;
 mod stdout;
 #[cfg(test)]
 mod testing;
+mod unknown;
 mod ws;
 
 pub use context::{Clock, Context, Event, QueryRows, Stop, Stopped};
+pub use unknown::Unknown;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use super::marks;
 use super::node::{Node, Plan, Work};
 use super::{relation, schedule};
 use crate::catalog::{Catalog, ERRORS, Entity, Graph, cycle_faults, resolve_secrets};
+use crate::connector::StartQuery;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Stored;
 use crate::engine::syntax::{Query, Read};
@@ -416,7 +417,9 @@ impl<'a> Builder<'a> {
 
     /// Binds the query that a WebSocket source starts its connections from.
     fn check_start_query(&mut self, name: &Ident, plan: &super::node::SourcePlan) {
-        let Some(start) = plan.connector.start_query() else {
+        // Of a secret, the text may not be known here.
+        let known = |start: &&StartQuery| start.text.expose() != HIDDEN;
+        let Some(start) = plan.connector.start_query().filter(known) else {
             return;
         };
         if let Some((text, query)) = self.queries.get(&name.key()) {

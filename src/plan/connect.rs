@@ -40,6 +40,14 @@ impl Role {
     }
 }
 
+/// Returns the faults of options whose values are all known.
+pub fn faults_of(options: Options<'_>) -> Vec<Diagnostic> {
+    match options.has_unknown() {
+        true => Vec::new(),
+        false => options.finish(),
+    }
+}
+
 /// Takes the option `connector` and returns it, which has that role, with the remaining options; `None`
 /// after a fault.
 pub fn connector_of<'a>(

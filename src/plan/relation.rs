@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::bind::{Binder, own_name};
 use super::columns::{Generated, Types, bind_watermark, declared};
-use super::connect::{Role, Settings, connector_of};
+use super::connect::{Role, Settings, connector_of, faults_of};
 use super::node::{Ingest, LookupPlan, SourcePlan, Watermark, Work};
 use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
-use crate::connector::{Declared, Included};
+use crate::connector::{Declared, Included, Unknown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, TRIGGER, is_own_column};
 use crate::options::Options;
@@ -65,11 +65,11 @@ pub fn source(
         faults.push(no_message(include, connector.name));
     }
     let make = connector.source?;
-    let made = make(&mut options, &bound.declared);
+    let made = make(&mut options, &bound.declared).or_else(|| Unknown::source(&options));
     refuse_only_generated(relation, &mut options);
     let idle_timeout = idle_timeout(relation, &mut options);
     let notes = options.take_notes();
-    faults.extend(options.finish());
+    faults.extend(faults_of(options));
     let watermark = (relation.watermark.as_ref())
         .filter(|_| columns_sound)
         .and_then(|declared| watermark(binder, declared, &bound, faults));
@@ -146,10 +146,10 @@ pub fn lookup(
     let bound = bind((binder, types), name, relation, faults);
     let (mut options, connector) = connector_of(settings, &relation.options, Role::Lookup, faults)?;
     let make = connector.lookup?;
-    let made = make(&mut options, &bound.declared);
+    let made = make(&mut options, &bound.declared).or_else(|| Unknown::lookup(&options));
     refuse_only_generated(relation, &mut options);
     let notes = options.take_notes();
-    faults.extend(options.finish());
+    faults.extend(faults_of(options));
     let connector = made.filter(|_| faults.len() == before)?;
     let all: Vec<Column> = (bound.declared.params.iter())
         .chain(&bound.declared.columns)

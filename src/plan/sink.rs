@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::build::Builder;
-use super::connect::{Role, connector_of};
+use super::connect::{Role, connector_of, faults_of};
 use super::derived::{feed_of, kept_layout};
 use super::node::{DerivedPlan, Maintenance, SinkPlan, Work};
 use crate::batch::datatypes::{self, Field};
 use crate::batch::{Schema, mark_json};
-use crate::connector::{Changes, SinkConnector};
+use crate::connector::{Changes, SinkConnector, Unknown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::types::without_arrow;
 use crate::engine::{Layout, Stored};
@@ -110,8 +110,8 @@ impl Builder<'_> {
         let (mut options, connector) =
             connector_of(&self.settings, list, Role::Sink, &mut self.faults)?;
         let snapshot = options.boolean("snapshot").unwrap_or(true);
-        let made = connector.sink?(&mut options, schema);
-        let faults = options.finish();
+        let made = connector.sink?(&mut options, schema).or_else(|| Unknown::sink(&options));
+        let faults = faults_of(options);
         let sound = faults.is_empty();
         self.faults.extend(faults);
         made.filter(|_| sound)

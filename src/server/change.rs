@@ -41,6 +41,7 @@ impl Script<'_> {
         };
         let mut catalog = pipeline.checkable();
         reject_reserved(&entity)?;
+        reject_unknown(&entity, &catalog)?;
         catalog.put(entity.clone());
         let checked = check(&catalog, &service.environment, Vec::new())?;
         let mut plan = checked.plan.ok_or(Refusal::Faults(checked.faults))?;
@@ -185,6 +186,20 @@ fn reject_reserved(entity: &Entity) -> Result<(), Box<Diagnostic>> {
         return Err(Box::new(fault));
     }
     Ok(())
+}
+
+/// Refuses what cannot be validated, since it needs a secret whose value is not known.
+fn reject_unknown(entity: &Entity, catalog: &Catalog) -> Result<(), Box<Diagnostic>> {
+    let mut secrets = entity.secrets();
+    let Some(secret) = secrets.find(|secret| catalog.unknown.contains(&secret.key())) else {
+        return Ok(());
+    };
+    let message = format!(
+        "secret `{}` comes from a file and is not kept in the state",
+        secret.name
+    );
+    let help = format!("create `{}` while the pipeline runs", entity.name().name);
+    Err(Box::new(Diagnostic::new(secret.span, message).help(help)))
 }
 
 /// Says why a new definition may not take the place of an old one.

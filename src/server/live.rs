@@ -90,7 +90,8 @@ impl Script<'_> {
         for step in feeds.flat_map(|feed| &feed.lookups) {
             let lookup = self.pipeline.catalog.get(&step.lookup.name);
             let mut secrets = lookup.into_iter().flat_map(|entity| entity.secrets());
-            if let Some(secret) = secrets.find(|name| self.pipeline.unknown.contains(&name.key())) {
+            let unknown = &self.pipeline.catalog.unknown;
+            if let Some(secret) = secrets.find(|name| unknown.contains(&name.key())) {
                 let error = anyhow::anyhow!(
                     "lookup `{}` needs secret `{}`, which comes from a file and is not kept in the state; \
                      ask while the pipeline runs",

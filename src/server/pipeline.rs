@@ -3,7 +3,7 @@
 //! Made from the files and the state of a running pipeline, or from the state alone when nothing runs: then
 //! the values of secrets that came from files are not known.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::recorded;
 use super::vault::Vault;
@@ -25,8 +25,6 @@ pub struct Pipeline {
     pub faults: Vec<Diagnostic>,
     /// What each entity reads, its secrets included, by lower-case name.
     reads: BTreeMap<String, BTreeSet<String>>,
-    /// The secrets whose values are not known.
-    pub unknown: HashSet<String>,
     /// Texts of entities that are gone.
     free: Vec<FileId>,
 }
@@ -52,7 +50,6 @@ impl Pipeline {
             catalog,
             faults: Vec::new(),
             reads: BTreeMap::new(),
-            unknown: HashSet::new(),
             free: Vec::new(),
         }
     }
@@ -69,32 +66,19 @@ impl Pipeline {
             recorded::add(&mut sources, &mut catalog, &entity, &mut faults);
         }
         recorded::open_secrets(&ledger, vault, &mut catalog)?;
+        let of_files = (catalog.entities())
+            .filter(|entity| entity.kind() == EntityKind::Secret && entity.origin.is_some());
+        catalog.unknown = of_files.map(|entity| entity.name().key()).collect();
         let mut pipeline = Self::unread(sources, catalog);
         pipeline.find_reads(session)?;
         pipeline.faults = faults;
-        let secrets = pipeline
-            .catalog
-            .entities()
-            .filter(|entity| entity.kind() == EntityKind::Secret && entity.origin.is_some());
-        pipeline.unknown = secrets.map(|entity| entity.name().key()).collect();
         Ok(pipeline)
     }
 
-    /// Returns the catalog for checking: where a secret's value is not known it has a placeholder, which
-    /// every option takes.
+    /// Returns the catalog for checking.
     pub fn checkable(&self) -> Catalog {
         let mut catalog = self.catalog.clone();
         catalog.commands.clear();
-        for name in &self.unknown {
-            let Some(mut entity) = catalog.get(name).cloned() else {
-                continue;
-            };
-            if let Definition::Secret { options, value } = &mut entity.create.definition {
-                options.entries.clear();
-                value.kind = OptionValueKind::Text(HIDDEN.to_owned());
-                catalog.put(entity);
-            }
-        }
         catalog
     }
 
@@ -226,7 +210,6 @@ impl Pipeline {
         self.release(name);
         self.catalog.remove(name);
         self.reads.remove(&name.to_lowercase());
-        self.unknown.remove(&name.to_lowercase());
     }
 
     /// Gives back the text of an entity that a statement created.

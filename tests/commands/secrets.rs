@@ -120,3 +120,65 @@ fn the_wrong_key_is_said_so() {
     );
     check_files(&project, CLEAR);
 }
+
+#[test]
+fn what_needs_no_secret_of_a_file_works_on_a_state_that_nobody_runs() {
+    let server = Server::start();
+    server.on("GET", "/rows", |_| Reply::json(r#"[{"a": 1}]"#));
+    server.on("GET", "/price/*", |_| Reply::json(r#"[{"price": 2}]"#));
+    let project = Project::new();
+    let url = server.url();
+    project.file("url.txt", format!("{url}/rows"));
+    project.file(
+        "p.sql",
+        format!(
+            "CREATE SECRET of_text WITH (backend = 'meta') AS '{CLEAR}';
+             CREATE SECRET of_variable WITH (backend = 'env') AS 'TOKEN';
+             CREATE SECRET of_file WITH (backend = 'file') AS 'url.txt';
+             CREATE TABLE markets (n BIGINT, symbol STRING AS ('S' || n)) WITH (connector = 'generate', rows = 3);
+             CREATE TABLE remote (a BIGINT) WITH (connector = 'http', url = SECRET of_file, interval = '1h');
+             CREATE TEMP TABLE free ($symbol STRING, price BIGINT) WITH (
+                 connector = 'lookup-http', url = '{url}/price/$symbol');
+             CREATE TEMP TABLE paid ($symbol STRING, price BIGINT) WITH (
+                 connector = 'lookup-http', url = '{url}/price/$symbol',
+                 headers.A = SECRET of_text, headers.B = SECRET of_variable);
+             CREATE VIEW freely AS SELECT m.n, f.price FROM markets m JOIN free f ON f.symbol = m.symbol;
+             CREATE VIEW dearly AS SELECT m.n, p.price FROM markets m JOIN paid p ON p.symbol = m.symbol;"
+        ),
+    );
+    let once = || {
+        let args = ["run", "--once", "p.sql", "--state-dir", "state"];
+        project.omlsp(args).env("TOKEN", CLEAR).run().expect_code(0)
+    };
+    once();
+    let sql = |code: i32, sql: &str| {
+        let args = ["sql", "--state-dir", "state", "--format", "csv", sql];
+        project.omlsp(args).run().expect_code(code)
+    };
+    let sum = "SELECT sum(price) AS price FROM";
+    assert_eq!(sql(0, &format!("{sum} freely")).stdout, "price\n6\n");
+    server.clear_requests();
+    let refused = sql(1, &format!("{sum} dearly"));
+    let told = "lookup `paid` needs secret `of_text`, which comes from a file and is not kept in the state; \
+                ask while the pipeline runs";
+    assert!(refused.stderr.contains(told), "{refused}");
+    assert!(server.requests().is_empty());
+    sql(0, "EXPLAIN SELECT * FROM dearly");
+    sql(
+        0,
+        "CREATE VIEW more AS SELECT a + 1 AS a FROM remote;
+         CREATE SINK printed FROM more WITH (connector = 'stdout')",
+    );
+    let refused = sql(
+        1,
+        "CREATE SINK sent FROM more WITH (connector = 'http', url = SECRET of_file)",
+    );
+    for told in [
+        "secret `of_file` comes from a file and is not kept in the state",
+        "create `sent` while the pipeline runs",
+    ] {
+        assert!(refused.stderr.contains(told), "{refused}");
+    }
+    check_files(&project, CLEAR);
+    assert_eq!(once().stdout, "{\"a\":2}\n{\"a\":2}\n");
+}
