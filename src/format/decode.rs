@@ -49,6 +49,9 @@ pub struct Page {
     pub decoded: Decoded,
     /// Rows that the filter gave, those that were refused included.
     pub row_count: usize,
+    /// True if there are no rows, and no items either that the filter left out: the first `[]` of a filter with a plan
+    /// met none. Of other filters nobody knows what they left out.
+    pub is_empty: bool,
     /// The last row's cursor field as text; `None` if there is no row, or if it is missing, `null`, `false` or
     /// empty there.
     pub last_cursor: Option<String>,
@@ -132,6 +135,7 @@ impl Decoder {
         let text = text_of(body)?;
         let mut run = self.run(cursor_field);
         each_document(text, |cursor| run.document(cursor))?;
+        let met_items = run.plan.as_ref().is_some_and(Plan::met_items);
         let mut rows = run.rows;
         let last_cursor = match rows.take_last_cursor() {
             Some(raw) => position(Value::of(&raw)).context("the cursor of the last row")?,
@@ -143,6 +147,7 @@ impl Decoder {
         };
         Ok(Page {
             row_count: rows.count(),
+            is_empty: rows.count() == 0 && !met_items,
             last_cursor,
             link,
             decoded: rows.finish(&self.schema)?,

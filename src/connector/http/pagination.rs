@@ -11,6 +11,10 @@
 //! Only a `cursor-based` poll goes on where the last one ended (`pagination.resume`, default `true`); the
 //! others start anew. Its cursor must be unique and ascending: a page whose last row has the very cursor
 //! that was asked for holds nothing new and is dropped. Pure: it neither sends nor decodes.
+//!
+//! A page is empty if there was nothing on it, not if the filter left nothing of it: see [`Page::is_empty`].
+//!
+//! [`Page::is_empty`]: crate::format::Page::is_empty
 
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, HeaderName, header};
@@ -69,7 +73,10 @@ pub(super) enum Next {
 
 /// What a received page says about the next one.
 pub(super) struct Received<'a> {
+    /// Rows that the filter gave.
     pub row_count: usize,
+    /// True if there was nothing that the filter could have left out either.
+    pub is_empty: bool,
     /// The field `cursor_id` of the last row.
     pub last_cursor: Option<&'a str>,
     /// What `body_link_path` gave.
@@ -91,6 +98,8 @@ pub(super) enum Step {
     Seen,
     /// As `Seen`, with a line in the log.
     Repeated,
+    /// As `End`: the filter left no row of a page that holds the next cursor.
+    NoRows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +259,8 @@ impl Pagination {
         };
         match &self.kind {
             Kind::Single => Step::End,
-            Kind::Page { .. } | Kind::Cursor { .. } if page.row_count == 0 => Step::End,
+            Kind::Page { .. } | Kind::Cursor { .. } if page.is_empty => Step::End,
+            Kind::Page { .. } if page.repeats && page.row_count == 0 => Step::End,
             Kind::Page { .. } if page.repeats => Step::Repeated,
             Kind::Page { start, step, .. } => {
                 let page = if let Next::Page(page) = at {
@@ -261,6 +271,7 @@ impl Pagination {
                 page.checked_add(*step)
                     .map_or(Step::End, |next| Step::Next(Next::Page(next)))
             }
+            Kind::Cursor { .. } if page.row_count == 0 => Step::NoRows,
             Kind::Cursor { field, .. } => match page.last_cursor {
                 None => Step::Warn(format!(
                     "the last row has no field `{field}`: there is no next cursor"

@@ -35,6 +35,10 @@ use crate::options::Options;
 /// Where `max_body_bytes` does not say otherwise: one page is held in memory as a whole.
 pub(super) const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// What is said of a cursor that the filter took away.
+const NO_ROWS: &str = "the filter gives no row of a page that has items: the next cursor is not known, and the poll ends; \
+    let `jq` give a row of each item, and leave out what is not wanted in a query with WHERE";
+
 /// A page is asked for after the other, so one connection is enough; the second is for a token.
 const CONNECTIONS: usize = 2;
 
@@ -110,6 +114,7 @@ impl SourceConnector for HttpSource {
         Ok(Box::new(HttpReader {
             poller: Arc::clone(&self.poller),
             position,
+            told_no_rows: false,
         }))
     }
 }
@@ -202,6 +207,7 @@ impl Poller {
         let digest = paged.then(|| digest_text(&response.body));
         let received = Received {
             row_count: page.row_count,
+            is_empty: page.is_empty,
             last_cursor: page.last_cursor.as_deref(),
             link: page.link.as_deref(),
             headers: &response.headers,
@@ -241,6 +247,8 @@ struct HttpReader {
     poller: Arc<Poller>,
     /// The position after the last committed delivery.
     position: Position,
+    /// Whether [`NO_ROWS`] was told of the last poll, so that it is not told of each.
+    told_no_rows: bool,
 }
 
 impl SourceReader for HttpReader {
@@ -306,16 +314,23 @@ impl HttpReader {
     }
 
     /// Returns the position after a page, and the rows to deliver with it.
-    fn after(&self, poll: Poll, fetched: Fetched, context: &Context) -> (Position, Decoded) {
+    fn after(&mut self, poll: Poll, fetched: Fetched, context: &Context) -> (Position, Decoded) {
         let pagination = &self.poller.pagination;
         let mut position = self.position.clone();
         let mut decoded = fetched.page.decoded;
         let pages = poll.pages + 1;
+        let no_rows = fetched.step == Step::NoRows;
         let next = match fetched.step {
             Step::End => None,
             Step::Next(next) => Some(next),
             Step::Warn(message) => {
                 context.report(Event::Warning(message));
+                None
+            }
+            Step::NoRows => {
+                if !self.told_no_rows {
+                    context.report(Event::Warning(NO_ROWS.to_owned()));
+                }
                 None
             }
             Step::Seen | Step::Repeated => {
@@ -349,6 +364,7 @@ impl HttpReader {
             validators: fetched.validators.clone(),
         });
         if position.poll.is_none() {
+            self.told_no_rows = no_rows;
             position.validators = fetched.validators.filter(|_| !bounded);
         }
         (position, decoded)

@@ -281,6 +281,41 @@ fn a_page_tells_how_to_go_on() {
 }
 
 #[test]
+fn a_page_is_empty_if_it_has_no_items() {
+    let item = r#"[{"id":1}]"#;
+    let within = r#"{"items":[{"id":1}]}"#;
+    for (filter, body, is_empty) in [
+        (".[] | select(.id > 5)", item, false),
+        (".[] | select(.id > 5)", "[]", true),
+        (".[] | select(.id > 5)", r#"[] [{"id":1}]"#, false),
+        ("map(select(.id > 5))", item, false),
+        (".items[] | select(.id > 5) | {id}", within, false),
+        (".items[] | select(.id > 5) | {id}", r#"{"items":[]}"#, true),
+        (".[] | select(.id > 5)", r#"{"a":{"id":1}}"#, false),
+        (".[] | select(.id > 5)", "{}", true),
+        // The first `[]` is what counts, and of a slice what lies in it.
+        (".[] | .tags[]", r#"[{"tags":[]}]"#, false),
+        (".[1:][] | select(.id > 5)", item, true),
+        (".[0:][] | select(.id > 5)", item, false),
+        // What is left to the interpreter after some items has some.
+        (".[] | {symbol: .id.name}", item, false),
+        ("(.items // []) | map(select(.id > 5))", within, false),
+        ("(.items // []) | map(select(.id > 5))", "{}", true),
+        // Nobody counts here.
+        ("select(.id > 5)", r#"{"id":1}"#, true),
+        ("first(.[] | select(.id > 5))", item, true),
+    ] {
+        let decoder = Decoder::new(prices(), Filter::compile(filter).unwrap(), None);
+        let page = decoder.decode_page(body.as_bytes(), None, None).unwrap();
+        assert_eq!(
+            (page.row_count, page.is_empty),
+            (0, is_empty),
+            "{filter} of {body}"
+        );
+    }
+}
+
+#[test]
 fn a_cursor_need_not_be_a_column() {
     let decoder = Decoder::new(prices(), Filter::identity(), None);
     let page = decoder

@@ -37,6 +37,8 @@ pub struct Plan {
     pub output: Output,
     /// The outputs are the items of one array, which is the filter's only output: `[.[] | …]`.
     pub listed: bool,
+    /// Whether a `[]` of the steps has met an item in any run so far.
+    pub met_items: bool,
 }
 
 impl Plan {
@@ -46,6 +48,19 @@ impl Plan {
             Output::Object(build) => Some(&build.names),
             Output::Whole => None,
         }
+    }
+
+    /// Says whether the first `[]` has met an item in any run so far, whatever became of it; false if there is no `[]`.
+    pub fn met_items(&self) -> bool {
+        // An array that is made of a computed value has its `[]` in an expression.
+        let collected = |step: &Step| match step {
+            Step::Compute(program) => match &program.expr {
+                Expr::Collect(_, plan) => plan.met_items(),
+                _ => false,
+            },
+            _ => false,
+        };
+        self.met_items || self.steps.iter().any(collected)
     }
 }
 

@@ -234,6 +234,7 @@ impl<'t, 's> Stages<'t, 's> {
             steps: steps.collect::<Result<_, String>>()?,
             output,
             listed,
+            met_items: false,
         })
     }
 

@@ -130,6 +130,7 @@ impl<S: Sink> Walk<'_, S> {
         if !cursor.open(b']')? {
             return Ok(());
         }
+        self.met_items |= rest.is_some();
         let starts = split.guesses(cursor);
         let Some(first) = starts.first() else {
             return self.items_until(&mut rest, cursor, usize::MAX).map(drop);
@@ -151,6 +152,7 @@ impl<S: Sink> Walk<'_, S> {
                             sink: &mut sink,
                             split: Split::NONE,
                             over: Some(over),
+                            met_items: true,
                         };
                         let more = walk.items_until(&mut rest.as_deref_mut(), &mut ahead, end)?;
                         Ok((sink, ahead, more))
@@ -252,6 +254,7 @@ mod tests {
             steps: vec![each],
             output: Output::Whole,
             listed: false,
+            met_items: false,
         };
         let mut items = Items::default();
         let mut cursor = Cursor::new(document);

@@ -61,8 +61,11 @@ impl Plan {
             sink,
             split,
             over: None,
+            met_items: false,
         };
-        walk.steps(&mut self.steps, cursor)
+        let walked = walk.steps(&mut self.steps, cursor);
+        self.met_items |= walk.met_items;
+        walked
     }
 }
 
@@ -74,6 +77,8 @@ pub(super) struct Walk<'p, S> {
     pub split: Split,
     /// Set once nobody waits for what is walked here; never for the document itself.
     pub over: Option<&'p AtomicBool>,
+    /// Set once a `[]` meets an item. What is inside of an item need not say so: the first `[]` has by then.
+    pub met_items: bool,
 }
 
 impl<S: Sink> Walk<'_, S> {
@@ -218,6 +223,7 @@ impl<S: Sink> Walk<'_, S> {
         let mut more = cursor.open(b']')?;
         while more {
             if (from..to).contains(&number) {
+                self.met_items = true;
                 self.steps(rest, cursor)?;
             } else {
                 cursor.value()?;
@@ -232,6 +238,7 @@ impl<S: Sink> Walk<'_, S> {
     fn members(&mut self, rest: &mut [Step], cursor: &mut Cursor<'_>) -> Result<(), Halt> {
         let mut seen = Seen::default();
         let mut more = cursor.open(b'}')?;
+        self.met_items |= more;
         while more {
             let key = cursor.string()?.get();
             if !seen.insert(key) {

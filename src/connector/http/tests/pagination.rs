@@ -90,6 +90,40 @@ fn a_crash_at_any_page_neither_skips_nor_doubles() {
 }
 
 #[test]
+fn a_page_that_the_filter_empties_does_not_end_the_poll() {
+    for jq in [
+        ".[] | select(.id > 30)",
+        "map(select(.id > 30))",
+        "(. // []) | map(select(.id > 30) | {id})",
+    ] {
+        let server = Server::start(|_, seen| {
+            let offset: i64 = param(&seen.target, "offset").unwrap().parse().unwrap();
+            ok(rows((offset + 1..=47).take(10)))
+        });
+        let with = format!(
+            "pagination.type = 'page-based', pagination.page_param = 'offset', pagination.step = 10, jq = '{jq}'"
+        );
+        let source = source(&server.url, &with);
+        let mut run = Run::open(&*source, None);
+        run.read(0).unwrap();
+        assert_eq!(run.all_ids(), Vec::from_iter(31..=47), "{jq}");
+        assert_eq!(server.targets().len(), 6, "{jq}");
+        assert!(run.warnings().is_empty(), "{jq}");
+    }
+}
+
+#[test]
+fn a_server_that_ignores_the_page_ends_a_poll_without_rows_too() {
+    let server = Server::start(|_, _| ok(rows([1, 2])));
+    let with = "pagination.type = 'page-based', jq = '.[] | select(.id > 30)'";
+    let source = source(&server.url, with);
+    let mut run = Run::open(&*source, None);
+    run.read(0).unwrap();
+    assert_eq!(server.targets(), ["/?page=0", "/?page=1"]);
+    assert!(run.all_ids().is_empty() && run.warnings().is_empty());
+}
+
+#[test]
 fn an_error_in_the_middle_is_made_up_for_by_the_next_read() {
     let server = Server::start(|number, seen| {
         let page: i64 = param(&seen.target, "page").unwrap().parse().unwrap();
@@ -170,6 +204,26 @@ fn an_inclusive_cursor_ends() {
     run.read(0).unwrap();
     run.read(1).unwrap();
     assert_eq!(run.ids(), [vec![1, 2], vec![2, 3], vec![], vec![]]);
+}
+
+#[test]
+fn a_cursor_that_the_filter_takes_away_is_told_once() {
+    let server = Server::start(|number, _| match number {
+        0 => ok(rows(1..=10)),
+        3 => ok("[]"),
+        _ => ok(rows(6..=15)),
+    });
+    let with = format!("{AFTER}, jq = '.[] | select(.id <= 5 or .id > 30)'");
+    let source = source(&server.url, &with);
+    let mut run = Run::open(&*source, None);
+    // The warnings after each poll; the third one meets an empty page.
+    for (second, warnings) in [(0, 1), (1, 1), (2, 1), (3, 2)] {
+        run.read(second).unwrap();
+        assert_eq!(run.warnings().len(), warnings, "{second}");
+    }
+    assert_eq!(run.all_ids(), [1, 2, 3, 4, 5]);
+    assert_eq!(server.targets()[1..], ["/?after=5"; 4]);
+    assert!(run.warnings()[0].contains("in a query with WHERE"));
 }
 
 #[test]

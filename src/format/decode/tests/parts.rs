@@ -23,6 +23,7 @@ fn compare(decoder: &Decoder, body: &str) -> Option<usize> {
             (Ok(whole), Ok(cut)) => {
                 assert_eq!(shown(&whole.decoded), shown(&cut.decoded), "{body}");
                 assert_eq!(whole.row_count, cut.row_count, "{body}");
+                assert_eq!(whole.is_empty, cut.is_empty, "{body}");
                 assert_eq!(whole.last_cursor, cut.last_cursor, "{body}");
             }
             (Err(whole), Err(cut)) => assert_eq!(*whole, cut, "{body}"),
