@@ -157,11 +157,12 @@ impl RequestTemplate {
         role: Role,
         mask: &mut Mask,
     ) -> Option<Self> {
-        let url = options.required_text("url");
-        if url.as_ref().is_some_and(|text| text.secret) {
+        let url_text = options.required_text("url");
+        if url_text.as_ref().is_some_and(|text| text.secret) {
             mask.hide_paths();
         }
-        let url = url.and_then(|text| or_faults(UrlTemplate::of_option(&text, declared), options));
+        let url = (url_text.as_ref())
+            .and_then(|text| or_faults(UrlTemplate::of_option(text, declared), options));
         let method_key = options.key_span("method");
         let method = options.parsed(
             "method",
@@ -170,6 +171,9 @@ impl RequestTemplate {
         );
         let headers = take_headers(options, declared, mask);
         let params = take_params(options, declared, mask);
+        if let Some(text) = &url_text {
+            refuse_doubled(options, text, &params);
+        }
         let method = method.unwrap_or(match role {
             Role::Read => Method::GET,
             Role::Write => Method::POST,
@@ -353,6 +357,41 @@ fn take_params(
         }
     }
     params
+}
+
+/// Refuses parameters that stand in the URL too: only one of the two would be sent.
+fn refuse_doubled(options: &mut Options<'_>, url: &Text, params: &[(String, Template)]) {
+    for (name, _) in params {
+        if let Some(place) = place_of_param(url, name) {
+            let message = format!("`{name}` stands in `url` and in `params.{name}`");
+            let key = options.key_span(&format!("params.{name}"));
+            let fault = Diagnostic::new(key.unwrap_or(url.span), message)
+                .also(place, "stands here too")
+                .help("leave one of them out");
+            options.fault(fault);
+        }
+    }
+}
+
+/// Returns the place of the name of a query parameter in the `url` option.
+fn place_of_param(url: &Text, name: &str) -> Option<Span> {
+    let text = url.expose();
+    let mut start = text.find('?')? + 1;
+    for pair in text[start..].split('&') {
+        let end = start + pair_name(pair).len();
+        let written = &text[start..end];
+        // A dollar sign is doubled in a template.
+        let plain = match url.secret {
+            true => written.to_owned(),
+            false => written.replace("$$", "$"),
+        };
+        let mut decoded = url::form_urlencoded::parse(plain.as_bytes());
+        if decoded.next().is_some_and(|(known, _)| known == name) {
+            return Some(url.part(start, end));
+        }
+        start += pair.len() + 1;
+    }
+    None
 }
 
 fn take_body(

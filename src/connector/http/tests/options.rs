@@ -1,7 +1,9 @@
 //! Options that are wrong, and what the user is told.
 
+use std::sync::Arc;
+
 use super::lookup::lookup;
-use crate::batch::datatypes::DataType;
+use crate::batch::datatypes::{DataType, Field, Schema as ArrowSchema};
 use crate::connector::http::client::Client;
 use crate::connector::http::request::Role;
 use crate::connector::http::{HTTP, LOOKUP_HTTP};
@@ -71,6 +73,43 @@ fn a_fault_in_a_template_and_in_a_filter_is_shown_at_its_place() {
         "params.q = 'a $b')\n  |                                                          ^^\n";
     check("params.q = 'a $b'", &[template]);
     check("jq = '.a |'", &["jq = '.a |'", "^"]);
+}
+
+#[test]
+fn params_that_stand_in_the_url_too() {
+    let parts = [
+        "`n` stands in `url` and in `params.n`",
+        "stands here too",
+        "leave one of them out",
+    ];
+    let doubled = "url = 'http://h/x?m=2&n=1', params.n";
+    let polled = format!("{doubled} = 5, interval = '1s'");
+    assert_fault(
+        testing::source(&HTTP, &[("id", DataType::Int64)], &polled),
+        &parts,
+    );
+    let asked = format!("{doubled} = '$n', params.s = '$symbol'");
+    check_lookup(&asked, &parts);
+    let schema = Arc::new(ArrowSchema::new(vec![Field::new(
+        "id",
+        DataType::Int64,
+        true,
+    )]));
+    let written = format!("{doubled} = 5");
+    assert_fault(testing::sink(&HTTP, &schema, &written), &parts);
+    // However the name is written; what only looks like it is another one.
+    for (url, params) in [
+        ("http://h/?%6E=$n", "n = 1, params.s = '$symbol'"),
+        ("http://h/$symbol?a+b&c", "a b = '$n'"),
+        ("http://h/$symbol?$$filter=x", "$filter = '$n'"),
+    ] {
+        check_lookup(
+            &format!("url = '{url}', params.{params}"),
+            &["stands in `url` and in `params.", "^"],
+        );
+    }
+    let others = "url = 'http://h/n=1/n?m=n&$symbol=n&nn', params.n = '$n', params.symbol = 1";
+    lookup(others).unwrap_or_else(|faults| panic!("{faults}"));
 }
 
 #[test]
