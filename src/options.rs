@@ -275,9 +275,22 @@ impl<'a> Options<'a> {
         )
     }
 
-    /// Returns a number of bytes such as `'64MiB'`.
+    /// Returns a duration above zero.
+    pub fn duration_above_zero(&mut self, key: &'static str) -> Option<Duration> {
+        self.parsed(
+            key,
+            "a duration above zero such as '500ms' or '30s'",
+            |text| parse_duration(text).filter(|duration| !duration.is_zero()),
+        )
+    }
+
+    /// Returns a number of bytes, at least 1, such as `'64MiB'`.
     pub fn size(&mut self, key: &'static str) -> Option<u64> {
-        self.parsed(key, "a size such as '64MiB', '10kB' or '4096'", parse_size)
+        self.parsed(
+            key,
+            "a size above zero such as '64MiB', '10kB' or '4096'",
+            |text| parse_size(text).filter(|bytes| *bytes > 0),
+        )
     }
 
     pub fn integer(&mut self, key: &'static str) -> Option<i64> {

@@ -322,13 +322,13 @@ fn idle_timeout(relation: &Relation, options: &mut Options<'_>) -> Option<Durati
     const KEY: &str = "watermark.idle_timeout";
     match (&relation.watermark, options.key_span(KEY)) {
         (None, None) => None,
-        (Some(_), _) => options.duration(KEY),
+        (Some(_), _) => options.duration_above_zero(KEY),
         (None, Some(place)) => {
             let fault = Diagnostic::new(place, format!("`{KEY}` without a watermark"));
             options.fault(
                 fault.help("add `WATERMARK FOR ts AS ts - INTERVAL '5' SECOND` to the column list"),
             );
-            options.duration(KEY)
+            options.duration_above_zero(KEY)
         }
     }
 }

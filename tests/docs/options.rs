@@ -209,13 +209,14 @@ fn every_default_is_valid() {
 }
 
 /// The methods of `Options` that take an option by its name.
-const TAKES: [&str; 13] = [
+const TAKES: [&str; 14] = [
     "text(",
     "text_of(",
     "required_text(",
     "prefixed(",
     "parsed(",
     "duration(",
+    "duration_above_zero(",
     "size(",
     "integer(",
     "count(",

@@ -353,10 +353,12 @@ fn wrong_options_are_faults() {
         make("path = 'a', encode = 'parket'"),
         &["did you mean `parquet`?"],
     );
-    assert_fault(
-        make("path = 'a', roll.size = 'big'"),
-        &["`roll.size` is not a size"],
-    );
+    for size in ["big", "0"] {
+        assert_fault(
+            make(&format!("path = 'a', roll.size = '{size}'")),
+            &["`roll.size` is not a size above zero"],
+        );
+    }
     assert_fault(
         make("path = 'a', compression = 'snappy'"),
         &["unknown option `compression`"],

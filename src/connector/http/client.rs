@@ -245,11 +245,7 @@ fn is_same_origin(base: &Url, target: &Url) -> bool {
 
 fn take_limits(options: &mut Options<'_>, concurrency: usize) -> WireLimits {
     let mut timeout = |key: &'static str, default: u64| {
-        let taken = options.parsed(
-            key,
-            "a duration above zero such as '500ms' or '30s'",
-            |text| crate::options::parse_duration(text).filter(|duration| !duration.is_zero()),
-        );
+        let taken = options.duration_above_zero(key);
         taken.unwrap_or(std::time::Duration::from_secs(default))
     };
     WireLimits {

@@ -86,7 +86,9 @@ fn take_limits(options: &mut Options<'_>) -> LookupLimits {
         }
     }
     let rows_max = options.count("lookup.cache.max_rows").unwrap_or(CACHE_ROWS);
-    let ttl = options.duration("lookup.cache.ttl").unwrap_or(CACHE_TTL);
+    let ttl = options
+        .duration_above_zero("lookup.cache.ttl")
+        .unwrap_or(CACHE_TTL);
     let missing = options.boolean("lookup.cache.missing").unwrap_or(true);
     let fail = options.one_of("lookup.on_error", &[("null", false), ("fail", true)]);
     LookupLimits {

@@ -242,6 +242,11 @@ fn pages() {
 #[test]
 fn limits() {
     check("timeout = '0s'", &["a duration above zero"]);
+    check("max_body_bytes = '0'", &["a size above zero"]);
+    check_lookup(
+        "url = 'http://h/$symbol/$n', max_body_bytes = '0kB', lookup.cache = 'lru', lookup.cache.ttl = '0s'",
+        &["a size above zero", "a duration above zero"],
+    );
     check("rate_limit = 'often'", &["'30/3s'"]);
     check("retry.max_attempts = 0", &["from 1 to 1000"]);
     check("retry.codes = 'all'", &["a list of statuses"]);
