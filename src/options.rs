@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Span, list_names};
+use crate::diagnostic::{Diagnostic, Span, list_names, nearest};
 use crate::secret::{Secret, Secrets};
 use crate::sql::{Ident, OptionEntry, OptionList, OptionValue, OptionValueKind};
 
@@ -157,6 +157,20 @@ impl<'a> Options<'a> {
     /// Returns what was noted, and forgets it.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// Gives the option whose key is near to this one its name, if none has it, and returns the fault that this is: what
+    /// depends on the option can be checked all the same.
+    pub fn respell(&mut self, key: &'static str) -> Option<Diagnostic> {
+        if self.key_span(key).is_some() {
+            return None;
+        }
+        let near = |wrote: &str| nearest(wrote, [key]).is_some();
+        let mut entries = self.entries.iter_mut().map(|(entry, _)| &mut entry.key);
+        let found = entries.find(|found| near(&found.name))?;
+        let wrote = std::mem::replace(&mut found.name, key.to_owned());
+        let fault = Diagnostic::new(found.span, format!("unknown option `{wrote}`"));
+        Some(fault.suggest(&wrote, [key]))
     }
 
     fn take(&mut self, key: &'static str) -> Option<OptionEntry> {
@@ -399,11 +413,11 @@ impl<'a> Options<'a> {
         // `header.Accept` is near to the prefix `headers.`, not to any whole key.
         if let Some((head, rest)) = wrote.split_once('.') {
             let prefixes = self.known.iter().filter_map(|key| key.strip_suffix('.'));
-            if let Some(prefix) = crate::diagnostic::nearest(head, prefixes) {
+            if let Some(prefix) = nearest(head, prefixes) {
                 return Some(format!("{prefix}.{rest}"));
             }
         }
-        crate::diagnostic::nearest(wrote, self.known.iter().copied()).map(str::to_owned)
+        nearest(wrote, self.known.iter().copied()).map(str::to_owned)
     }
 
     fn resolve(&mut self, value: &OptionValue) -> Option<Text> {

@@ -44,13 +44,12 @@ pub fn resolve_secrets(
             ("env", Backend::Env),
             ("file", Backend::File),
         ];
-        let backend = match options.key_span("backend") {
-            Some(_) => options.one_of("backend", &choices),
-            None => {
-                options.missing("backend");
-                None
-            }
-        };
+        faults.extend(options.respell("backend"));
+        let given = options.key_span("backend").is_some();
+        let backend = options.one_of("backend", &choices);
+        if !given {
+            options.missing("backend");
+        }
         let before = faults.len();
         faults.extend(options.finish());
         let text = match &value.kind {

@@ -57,6 +57,7 @@ pub fn connector_of<'a>(
     faults: &mut Vec<Diagnostic>,
 ) -> Option<(Options<'a>, &'static Connector)> {
     let mut options = Options::new(list, settings.environment, settings.secrets);
+    faults.extend(options.respell("connector"));
     let Some(name) = options.required_text("connector") else {
         // Only this fault: what the other options should be depends on the connector.
         faults.extend(
