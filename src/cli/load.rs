@@ -4,31 +4,65 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::Renderer;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::say;
 use crate::catalog::Catalog;
-use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::diagnostic::{Diagnostic, SourceMap, Span};
 use crate::options::Environment;
 use crate::plan::{Checked, check};
 
 /// How deep folders may lie: deeper ones are links in a circle, not pipelines.
 const DEPTH_MAX: usize = 64;
 
+/// A path that does not exist, a folder without `.sql` files, a file that is not UTF-8.
+#[derive(Debug)]
+pub struct Unreadable {
+    path: PathBuf,
+    error: anyhow::Error,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:#}", self.error)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl Unreadable {
+    fn of(path: &Path) -> impl FnOnce(anyhow::Error) -> Self {
+        let path = path.to_owned();
+        |error| Self { path, error }
+    }
+
+    /// Renders it in the form of [`SourceMap::render_json`], as a fault at the beginning of the file.
+    pub fn render_json(&self) -> String {
+        let mut sources = SourceMap::default();
+        let span = Span {
+            file: sources.add(&self.path, ""),
+            start: 0,
+            end: 0,
+        };
+        sources.render_json(&[Diagnostic::new(span, self.to_string())])
+    }
+}
+
 /// The files of the given paths, read.
 ///
 /// # Errors
-/// A path that does not exist, a folder without `.sql` files, a file that is not UTF-8.
-pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
+/// The first that cannot be read.
+pub fn read(paths: &[PathBuf]) -> Result<SourceMap, Unreadable> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         let before = files.len();
-        collect(path, 0, &mut files)?;
-        anyhow::ensure!(
-            files.len() > before,
-            "no .sql file under `{}`",
-            path.display()
-        );
+        collect(path, 0, &mut files).map_err(Unreadable::of(path))?;
+        if files.len() == before {
+            return Err(Unreadable {
+                path: path.to_owned(),
+                error: anyhow!("no .sql file under `{}`", path.display()),
+            });
+        }
     }
     let mut sources = SourceMap::default();
     let mut seen = std::collections::HashSet::new();
@@ -38,10 +72,7 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
         if !seen.insert(identity) {
             continue;
         }
-        let bytes =
-            std::fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| anyhow::anyhow!("`{}` is not UTF-8 text: {error}", file.display()))?;
+        let text = text_of(&file).map_err(Unreadable::of(&file))?;
         let text = text
             .strip_prefix('\u{feff}')
             .map(str::to_owned)
@@ -49,6 +80,12 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<SourceMap> {
         crate::sql::add_source(&mut sources, file, text);
     }
     Ok(sources)
+}
+
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    String::from_utf8(bytes)
+        .map_err(|error| anyhow!("`{}` is not UTF-8 text: {error}", file.display()))
 }
 
 fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -93,7 +130,7 @@ pub struct Loaded {
 /// Reads and checks the pipeline of the given paths.
 ///
 /// # Errors
-/// What keeps the files from being read; faults in them are in the answer.
+/// [`Unreadable`], which keeps the files from being read, or the engine does not work; faults in them are in the answer.
 pub fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
     let sources = read(paths)?;
     let (catalog, faults) = Catalog::of_files(&sources);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, load, say};
+use super::load::{self, Unreadable};
+use super::{Outcome, say};
 use crate::plan::{GraphFormat, render_graph};
 
 /// Check a pipeline and report every fault, with its place
@@ -33,9 +34,18 @@ enum Format {
 }
 
 /// # Errors
-/// Files that cannot be read.
+/// Files that cannot be read, unless an editor is told of them as of any other fault.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let loaded = load::load(&arguments.paths)?;
+    let loaded = match load::load(&arguments.paths) {
+        Ok(loaded) => loaded,
+        Err(error) => match (arguments.format, error.downcast_ref::<Unreadable>()) {
+            (Format::Json, Some(unreadable)) => {
+                super::print(&unreadable.render_json())?;
+                return Ok(Outcome::Failed);
+            }
+            _ => return Err(error),
+        },
+    };
     let faults = &loaded.checked.faults;
     match arguments.format {
         Format::Json => super::print(&loaded.sources.render_json(faults))?,

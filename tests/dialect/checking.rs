@@ -1,6 +1,6 @@
 //! `omlsp validate` as a command: all faults of all files at once, and its form for editors.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::goldens::folder;
 use crate::support::binary::Project;
@@ -72,7 +72,27 @@ fn paths_that_cannot_be_read_say_so() {
         ("binary.sql", "`binary.sql` is not UTF-8 text"),
     ] {
         let output = project.omlsp(["validate", path]).run().expect_code(1);
+        assert_eq!(output.stdout, "", "{output}");
         assert!(output.stderr.contains(told), "{output}");
+        // For an editor it is a fault like any other.
+        let args = ["validate", "--format", "json", path];
+        let output = project.omlsp(args).run().expect_code(1);
+        let faults: Vec<Value> = serde_json::from_str(&output.stdout).expect("it is a JSON array");
+        let [fault] = faults.as_slice() else {
+            panic!("{output}");
+        };
+        let message = fault["message"].as_str().expect("it is a text");
+        assert!(message.contains(told), "{output}");
+        for (key, value) in [
+            ("file", json!(path)),
+            ("line", json!(1)),
+            ("column", json!(1)),
+            ("severity", json!("error")),
+            ("related", json!([])),
+        ] {
+            assert_eq!(fault[key], value, "{key}: {output}");
+        }
+        assert_eq!(output.stderr, "");
     }
 }
 
