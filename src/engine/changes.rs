@@ -84,8 +84,17 @@ pub fn upsert(
     let key: Vec<(String, String)> = stored.columns.iter().filter(of_key).cloned().collect();
     let candidates = candidates(session, &data, ("latest", &key))?;
     let same_key = same(&names(&key), "old", "new");
-    let all = names(&stored.columns);
-    let same_row = same(&all, "old", "new");
+    let mut same_row = same(&names(&stored.columns), "old", "new");
+    let intervals = stored
+        .columns
+        .iter()
+        .filter(|(_, of)| of.contains("INTERVAL"));
+    for name in intervals.map(|(name, _)| quote_ident(name)) {
+        // 30 days are equal to a month, and another row all the same.
+        same_row.push_str(&format!(
+            " AND old.{name}::VARCHAR IS NOT DISTINCT FROM new.{name}::VARCHAR"
+        ));
+    }
     session.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE matched AS SELECT * FROM {candidates} AS old \
          SEMI JOIN temp.latest AS new ON {same_key};\n\

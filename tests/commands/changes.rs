@@ -296,15 +296,10 @@ fn a_file_sink_that_is_dropped_ends_its_file() {
     let owner = Owner::start(&project);
     owner
         .connect()
-        .run("CREATE SINK out FROM numbers WITH (connector = 'file', path = 'out/out.json', changes = 'op')")
+        .run("CREATE SINK out FROM ticks WITH (connector = 'file', path = 'out/out.json')")
         .expect_message("created");
-    let written = || {
-        let sinks = owner.rows("SHOW SINKS");
-        sinks
-            .iter()
-            .any(|sink| sink["name"] == "out" && sink["rows_out"] == 10)
-    };
-    wait_until(written, "all rows are written");
+    let rows_out = || owner.rows("SHOW SINKS")[0][3].as_u64().unwrap();
+    wait_until(|| rows_out() >= 10, "some rows are written");
     owner
         .connect()
         .run("DROP SINK out")
@@ -313,7 +308,7 @@ fn a_file_sink_that_is_dropped_ends_its_file() {
     let paths: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(paths.len(), 1, "{paths:?}");
     let text = std::fs::read_to_string(&paths[0]).unwrap();
-    assert_eq!(text.lines().count(), 10, "{text}");
+    assert!(text.lines().count() >= 10, "{text}");
     owner.stop();
 }
 

@@ -39,6 +39,8 @@ pub const QUERIES: &[&str] = &[
     // A field of a struct and a column of the same name; the sides of USING in an outer join.
     "SELECT max(v) AS c0, max(q.v) AS c1, count(q.v) AS c2, count(v) AS c3 FROM (SELECT *, {'v': j} AS q FROM t2)",
     "SELECT count(k) AS c0, count(b.k) AS c1, count(*) AS c2 FROM t2 AS a LEFT JOIN t0 AS b USING (k)",
+    // Types that differ in the names of their fields.
+    "SELECT max(row(k, v)::STRUCT(a INTEGER, b BIGINT).a) AS c0, max(row(k, v)::STRUCT(b INTEGER, a BIGINT).a) AS c1 FROM t2",
     // Several values of one side that equal one of the other.
     "SELECT a.n, b.n AS m FROM t2 AS a LEFT JOIN \
      (SELECT *, CASE WHEN n % 2 = 0 THEN '0' ELSE '' END || abs(k) AS z FROM t2) AS b ON a.k = b.z",

@@ -73,6 +73,18 @@ fn a_key_of_several_columns_and_null_in_a_key() {
     assert_eq!(setting.errors().len(), 1, "a key is not NULL");
 }
 
+#[test]
+fn intervals_that_are_equal_and_not_the_same_are_a_change() {
+    let sql = "CREATE TABLE k (a BIGINT PRIMARY KEY, i INTERVAL)
+        WITH (connector = 'http', url = '${URL}/rows', interval = '1h');";
+    let reply = |i: &str| Reply::value(&json!([{"a": 1, "i": i}]));
+    let setting = Setting::scripted(sql, vec![reply("30 days"), reply("1 month")]);
+    setting.once_kept().expect_code(0);
+    setting.once_kept().expect_code(0);
+    let rows = setting.rows("SELECT (TIMESTAMP '2024-01-31' + i)::DATE AS d FROM k");
+    assert_eq!(rows, [json!({"d": "2024-02-29"})]);
+}
+
 /// What has changed is followed by queries that meet rows which the view's own never does: those that have gone, pairs
 /// of old and new ones, and those that a condition leaves out.
 #[test]

@@ -110,17 +110,20 @@ pub fn conjuncts(expression: &Value) -> Vec<&Value> {
     }
 }
 
-/// Says whether two expressions are the same but for names, places and left-out qualifiers.
+/// Says whether two expressions are the same but for their own names, places and left-out qualifiers.
 pub fn same_expression(left: &Value, right: &Value) -> bool {
+    same(left, right, true)
+}
+
+/// As [`same_expression`]; names within an expression are parts of it, as those of the fields of a type are.
+fn same(left: &Value, right: &Value, outermost: bool) -> bool {
     match (left, right) {
         (Value::Object(a), Value::Object(b)) => {
             if let (Some(a), Some(b)) = (column_path(left), column_path(right)) {
                 return same_column(&a, &b);
             }
-            // What is no expression has an alias that is a part of it, as the fields of a type have.
-            let named = a.contains_key("class");
             let skipped = |key: &&String| match key.as_str() {
-                "alias" => !named,
+                "alias" => !outermost,
                 key => !["query_location", "query_location_length"].contains(&key),
             };
             let mut keys: Vec<&String> = a.keys().chain(b.keys()).filter(skipped).collect();
@@ -130,12 +133,12 @@ pub fn same_expression(left: &Value, right: &Value) -> bool {
                 (Some(Value::String(a)), Some(Value::String(b))) if *key == "function_name" => {
                     a.eq_ignore_ascii_case(b)
                 }
-                (Some(a), Some(b)) => *key == "qualified_name" || same_expression(a, b),
+                (Some(a), Some(b)) => *key == "qualified_name" || same(a, b, false),
                 _ => false,
             })
         }
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_expression(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, false))
         }
         _ => left == right,
     }
