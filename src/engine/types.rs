@@ -10,16 +10,29 @@ pub fn without_arrow(sql_type: &str) -> Option<&'static str> {
         "UHUGEINT",
         "TIME WITH TIME ZONE",
     ];
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let bytes = sql_type.as_bytes();
-    let stands_alone = |at: usize, part: &str| {
-        let before = at.checked_sub(1).map(|before| bytes[before]);
-        let after = bytes.get(at + part.len()).copied();
-        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    // Names of fields and values of enumerations are no types.
+    let mut quote = None;
+    let plain: String = (sql_type.chars())
+        .map(|character| match quote {
+            Some(open) => {
+                quote = quote.filter(|_| character != open);
+                ' '
+            }
+            None => {
+                quote = Some(character).filter(|character| matches!(character, '\'' | '"'));
+                character
+            }
+        })
+        .collect();
+    let stands_as_type = |at: usize, part: &str| {
+        let before = plain[..at].chars().next_back();
+        let after = plain[at + part.len()..].chars().next();
+        before.is_none_or(|before| matches!(before, ' ' | '('))
+            && after.is_none_or(|after| matches!(after, '(' | ')' | '[' | ','))
     };
     NONE.into_iter().find(|part| {
-        let mut matches = sql_type.match_indices(part);
-        matches.any(|(at, _)| stands_alone(at, part))
+        let mut matches = plain.match_indices(part);
+        matches.any(|(at, _)| stands_as_type(at, part))
     })
 }
 
@@ -39,6 +52,8 @@ mod tests {
             ("TIMESTAMP WITH TIME ZONE", None),
             ("HUGEINT", None),
             ("STRUCT(bit_count INTEGER, \"BITS\" INTEGER)", None),
+            ("STRUCT(BIT INTEGER, \"a BIT\" INTEGER)", None),
+            ("ENUM('BIT', 'it''s BIT')", None),
         ] {
             assert_eq!(without_arrow(sql_type), part, "{sql_type}");
         }

@@ -198,7 +198,9 @@ impl Derived {
             }
             taken => taken?,
         };
-        (self.prepared, self.whole) = (true, false);
+        // After stages that were made anew the next change may fail like the one before.
+        self.whole &= !self.prepared;
+        self.prepared = true;
         self.reading.take(&piece);
         self.committed(changed, piece.row_count(), stamp);
         Ok(Progress::More)
@@ -222,10 +224,7 @@ impl Derived {
             if !prepared && first {
                 maintainer.create(session)?;
             } else if let (false, Some(input)) = (prepared, maintainer.lost_input()) {
-                anyhow::bail!(
-                    "the state of `{}` is of another version, and its input `{input}` keeps no old rows:                      run with --replace",
-                    self.name
-                );
+                return Err(self.of_another_version(input));
             }
             let change = if anew || (!prepared && !first) {
                 let heads: Vec<u64> = piece.ranges.iter().map(|(_, to)| *to).collect();
@@ -249,6 +248,28 @@ impl Derived {
         })
     }
 
+    fn of_another_version(&self, input: &str) -> anyhow::Error {
+        anyhow::anyhow!(
+            "the state of `{}` is of another version, and its input `{input}` keeps no old rows: run with --replace",
+            self.name
+        )
+    }
+
+    /// Makes sure that what another version has followed by its changes alone is not evaluated over what is left of
+    /// its inputs.
+    fn check_history(&self) -> anyhow::Result<()> {
+        let recomputes = matches!(self.plan().maintenance, Maintenance::Recompute { .. });
+        let passing = self.reading.inputs.iter().find(|input| {
+            input.committed.is_some() && input.stream.stored.layout == Layout::Passing
+        });
+        match passing.filter(|_| recomputes) {
+            Some(input) if !Ledger::new(&self.session).stages(&self.name)?.is_empty() => {
+                Err(self.of_another_version(&input.stream.stored.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Evaluates the query over everything and applies the difference.
     fn recompute(&mut self) -> anyhow::Result<Progress> {
         let behind = (self.reading.inputs.iter()).any(|input| {
@@ -256,6 +277,9 @@ impl Derived {
         });
         if !behind && self.evaluated {
             return Ok(Progress::Idle);
+        }
+        if !self.evaluated {
+            self.check_history()?;
         }
         self.evaluate_whole()?;
         Ok(Progress::More)

@@ -36,7 +36,11 @@ pub const QUERIES: &[&str] = &[
     "SELECT last(a.v) AS c0, first(a.v) AS c1, max_by(a.n, a.n) AS c2, arg_max(a.n, a.n) AS c3 FROM t0 AS a",
     // A comma between tables, under an aggregate that evaluates its groups again.
     "SELECT a.k, median(b.v) AS c0, max(b.s) AS c1 FROM t2 AS a, t2 AS b WHERE a.k = b.k GROUP BY a.k",
-    // A field of a struct and a column of the same name; the sides of USING in an outer join.
+    // A field of a struct beside a column of its name; the sides of USING in an outer join.
+    "SELECT q.v AS v, max(q.j) AS c0, count(*) AS c1 FROM (SELECT n, {'v': v % 3, 'j': j} AS q FROM t2) GROUP BY v",
+    "WITH x AS (SELECT q.v AS v, q.j AS j FROM (SELECT {'v': v % 3, 'j': j} AS q FROM t2)) \
+     SELECT v, avg(j) AS c0, list_sum([i.z FOR i IN [{'z': v}]]) AS c1 FROM x GROUP BY v",
+    "SELECT k, count(a.v) AS c0 FROM t2 AS a LEFT JOIN t0 AS b USING (k) WHERE a.k > 0 GROUP BY k",
     "SELECT max(v) AS c0, max(q.v) AS c1, count(q.v) AS c2, count(v) AS c3 FROM (SELECT *, {'v': j} AS q FROM t2)",
     "SELECT count(k) AS c0, count(b.k) AS c1, count(*) AS c2 FROM t2 AS a LEFT JOIN t0 AS b USING (k)",
     // Types that differ in the names of their fields.
@@ -57,6 +61,9 @@ pub const QUERIES: &[&str] = &[
 
 /// Those of them that keep accumulators for what they count.
 pub const DISTINCT: std::ops::Range<usize> = 3..6;
+
+/// Those of them that are followed by what changes although names in them look alike.
+pub const ALIKE: std::ops::Range<usize> = 10..15;
 
 /// Returns the relations that the queries are over.
 pub fn relations() -> Vec<Relation> {

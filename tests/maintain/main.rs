@@ -129,6 +129,20 @@ fn different_values_are_counted_by_what_changes() {
     }
 }
 
+#[test]
+fn names_that_look_alike_do_not_keep_a_query_from_being_followed() {
+    let views = known::views();
+    let names: Vec<String> = views[known::ALIKE]
+        .iter()
+        .map(|view| view.name.clone())
+        .collect();
+    let pipeline = Pipeline::open(known::relations(), views, false).expect("the views are valid");
+    for name in names {
+        let words = pipeline.words(&name);
+        assert!(!words.contains("Recompute"), "{name}: {words}");
+    }
+}
+
 /// Runs views through random batches and compares them after each.
 fn run(
     seed: u64,

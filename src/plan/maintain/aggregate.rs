@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::block::{any_outside_subqueries, weave};
 use super::decompose::{Decomposer, the_only_group};
 use super::distinct::OverGroups;
+use super::exact::Apart;
 use super::program::{Aggregate, Stage};
 use super::slots::{Call, Slot};
 use super::tree::{
@@ -47,7 +48,7 @@ impl Decomposer<'_> {
         if global {
             parts.keys.push(the_only_group());
         }
-        let values = match selected_types(items, &names, &parts) {
+        let values = match selected_types(items, &names, (&parts, &self.apart)) {
             Some(values) => values,
             None => self.values(node, &parts)?,
         };
@@ -86,8 +87,7 @@ impl Decomposer<'_> {
 
     /// Returns an expression over the columns of the groups: `_k…` for their keys, `_a…` for their values.
     fn over_groups(&self, expression: &Value, parts: &mut Parts) -> Result<Value, Reason> {
-        if let Some(key) =
-            (parts.keys.iter()).position(|key| same_expression(key, &unnamed(expression)))
+        if let Some(key) = (parts.keys.iter()).position(|key| self.same(key, &unnamed(expression)))
         {
             return Ok(column(&[&format!("_k{key}")]));
         }
@@ -96,10 +96,7 @@ impl Decomposer<'_> {
             if has_subquery(&call) {
                 return Err("it aggregates over a subquery".to_owned());
             }
-            let known = parts
-                .calls
-                .iter()
-                .position(|other| same_expression(other, &call));
+            let known = parts.calls.iter().position(|other| self.same(other, &call));
             let index = known.unwrap_or(parts.calls.len());
             if known.is_none() {
                 parts.calls.push(call);
@@ -146,7 +143,7 @@ impl Decomposer<'_> {
         let mut calls = Vec::new();
         let mut columns = 0;
         for call in &parts.calls {
-            calls.push(taken_apart(call, &mut columns, &mut taken));
+            calls.push(taken_apart(call, &mut columns, (&mut taken, &self.apart)));
         }
         let mut rows = node.clone();
         rows["select_list"] = json!(taken);
@@ -219,11 +216,11 @@ impl Decomposer<'_> {
 fn selected_types(
     items: &[Value],
     columns: &[(String, String)],
-    parts: &Parts,
+    (parts, apart): (&Parts, &Apart),
 ) -> Option<Vec<(String, String)>> {
     let named = |prefix: &'static str, expressions: &[Value]| -> Option<Vec<(String, String)>> {
         let type_of = |(index, expression): (usize, &Value)| {
-            let selected = |item: &Value| same_expression(&unnamed(item), expression);
+            let selected = |item: &Value| same_expression(&unnamed(item), expression, apart);
             let place = items.iter().position(selected)?;
             Some((format!("{prefix}{index}"), columns[place].1.clone()))
         };
@@ -235,7 +232,11 @@ fn selected_types(
 }
 
 /// Replaces what a call takes by columns `_x…`, which are added to what is taken unless they are there.
-fn taken_apart(call: &Value, columns: &mut usize, taken: &mut Vec<Value>) -> Call {
+fn taken_apart(
+    call: &Value,
+    columns: &mut usize,
+    (taken, apart): (&mut Vec<Value>, &Apart),
+) -> Call {
     let mut take = |expression: &Value| {
         let mut any = false;
         columns_of(expression, &mut |_| any = true);
@@ -244,7 +245,7 @@ fn taken_apart(call: &Value, columns: &mut usize, taken: &mut Vec<Value>) -> Cal
         }
         let known = taken.iter().find(|item| {
             let name = item["alias"].as_str().unwrap_or("");
-            name.starts_with("_x") && same_expression(item, expression)
+            name.starts_with("_x") && same_expression(item, expression, apart)
         });
         if let Some(name) = known.and_then(|item| item["alias"].as_str()) {
             return column(&[name]);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::aggregate::Parts;
 use super::decompose::Decomposer;
+use super::exact::Apart;
 use super::slots::is_exact;
 use super::tree::{
     base_table, column, column_path, columns_of, list, named, same_expression, select, unnamed,
@@ -31,7 +32,7 @@ impl Decomposer<'_> {
         node: &Value,
         (parts, over): (&Parts, &OverGroups),
     ) -> Result<Option<usize>, Reason> {
-        let Some(value) = the_value(&parts.calls) else {
+        let Some(value) = the_value(&parts.calls, &self.apart) else {
             return Ok(None);
         };
         let is_constant = |expression: &Value| {
@@ -135,7 +136,7 @@ fn argument(call: &Value) -> Option<Value> {
 
 /// Returns the expression whose different values the calls are about, if it is one, and no call has a filter or
 /// an order.
-fn the_value(calls: &[Value]) -> Option<Value> {
+fn the_value(calls: &[Value], apart: &Apart) -> Option<Value> {
     let plain = |call: &Value| {
         call.get("filter").is_none() && list(&call["order_bys"]["orders"]).is_empty()
     };
@@ -143,7 +144,8 @@ fn the_value(calls: &[Value]) -> Option<Value> {
         .filter(|call| call["distinct"] == true)
         .map(argument);
     let value = values.next()??;
-    let same = values.all(|other| other.is_some_and(|other| same_expression(&value, &other)));
+    let same =
+        values.all(|other| other.is_some_and(|other| same_expression(&value, &other, apart)));
     (same && calls.iter().all(plain)).then_some(value)
 }
 

@@ -1,5 +1,5 @@
-//! What keeps a query from being followed exactly, told by its form alone: where two expressions are written alike
-//! and mean different columns, or where equal values are not the same.
+//! What keeps a query from being followed exactly, told by its form alone: where equal values are not the same, or two
+//! expressions are written alike and mean different columns.
 
 use std::collections::HashSet;
 
@@ -39,23 +39,31 @@ pub(super) fn refuse_inexact(tree: &Value) -> Result<(), Reason> {
     }) {
         return Err("it has COLUMNS".to_owned());
     }
-    refuse_ambiguous(tree)
+    Ok(())
 }
 
-/// Refuses qualified names that end like one without qualifier and are not the same column: `s.x` is a field of a
-/// struct, and `b.x` of `a LEFT JOIN b USING (x)` is not `x`.
-fn refuse_ambiguous(tree: &Value) -> Result<(), Reason> {
-    let mut names = Names::default();
-    names.collect(tree);
-    let other = |path: &&(String, String)| {
-        names.alone.contains(&path.1)
-            && (!names.tables.contains(&path.0) || names.merged.contains(&path.1))
-    };
-    match names.qualified.iter().find(other) {
-        Some((first, last)) => Err(format!(
-            "`{first}.{last}` and `{last}` may be different columns"
-        )),
-        None => Ok(()),
+/// Qualified names that end like one without qualifier and are not that column: `s.x` is a field of a struct, and `b.x`
+/// of `a LEFT JOIN b USING (x)` is not `x`.
+#[derive(Default)]
+pub(super) struct Apart(HashSet<(String, String)>);
+
+impl Apart {
+    pub fn of(tree: &Value) -> Self {
+        let mut names = Names::default();
+        names.collect(tree);
+        let Names {
+            tables,
+            qualified,
+            merged,
+        } = names;
+        let is_apart =
+            |(first, last): &(String, String)| !tables.contains(first) || merged.contains(last);
+        Self(qualified.into_iter().filter(is_apart).collect())
+    }
+
+    /// Says whether a name with a qualifier is another column than the one of its last part alone.
+    pub fn has(&self, first: &str, last: &str) -> bool {
+        self.0.iter().any(|(a, b)| a == first && b == last)
     }
 }
 
@@ -64,8 +72,6 @@ fn refuse_ambiguous(tree: &Value) -> Result<(), Reason> {
 struct Names {
     /// By which tables are known.
     tables: HashSet<String>,
-    /// Columns without qualifier.
-    alone: HashSet<String>,
     /// Columns with one.
     qualified: HashSet<(String, String)>,
     /// Columns by which outer joins are made with USING.
@@ -75,11 +81,8 @@ struct Names {
 impl Names {
     fn collect(&mut self, value: &Value) {
         if let Some(path) = column_path(value) {
-            match <[String; 2]>::try_from(path) {
-                Ok([first, last]) => {
-                    self.qualified.insert((first, last));
-                }
-                Err(path) => self.alone.extend(path.into_iter().next_back()),
+            if let Ok([first, last]) = <[String; 2]>::try_from(path) {
+                self.qualified.insert((first, last));
             }
             return;
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::block::weave;
 use super::decompose::Decomposer;
+use super::exact::Apart;
 use super::program::{Partition, Stage, Top};
 use super::tree::{any, column_path, list, named, same_expression, unnamed};
 use crate::engine::shape::Reason;
@@ -148,7 +149,7 @@ fn order_term(key: &str, order: &Value) -> Result<String, Reason> {
 }
 
 /// Returns the expressions by which all window functions of a query are partitioned.
-pub(super) fn partition_keys(node: &Value) -> Result<Vec<Value>, Reason> {
+pub(super) fn partition_keys(node: &Value, apart: &Apart) -> Result<Vec<Value>, Reason> {
     let mut common: Option<Vec<Value>> = None;
     let windows = std::cell::RefCell::new(Vec::new());
     for field in ["select_list", "qualify"] {
@@ -164,8 +165,11 @@ pub(super) fn partition_keys(node: &Value) -> Result<Vec<Value>, Reason> {
         common = Some(match common {
             None => partitions.to_vec(),
             Some(common) => {
-                let shared =
-                    |key: &Value| partitions.iter().any(|other| same_expression(key, other));
+                let shared = |key: &Value| {
+                    partitions
+                        .iter()
+                        .any(|other| same_expression(key, other, apart))
+                };
                 common.into_iter().filter(|key| shared(key)).collect()
             }
         });

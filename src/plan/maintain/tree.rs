@@ -4,6 +4,8 @@
 
 use serde_json::{Value, json};
 
+use super::exact::Apart;
+
 /// Returns the items of a JSON array, none for anything else.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
@@ -110,17 +112,18 @@ pub fn conjuncts(expression: &Value) -> Vec<&Value> {
     }
 }
 
-/// Says whether two expressions are the same but for their own names, places and left-out qualifiers.
-pub fn same_expression(left: &Value, right: &Value) -> bool {
-    same(left, right, true)
+/// Says whether two expressions of one query are the same but for their own names, places and left-out qualifiers.
+pub fn same_expression(left: &Value, right: &Value, apart: &Apart) -> bool {
+    same(left, right, (apart, true))
 }
 
 /// As [`same_expression`]; names within an expression are parts of it, as those of the fields of a type are.
-fn same(left: &Value, right: &Value, outermost: bool) -> bool {
+fn same(left: &Value, right: &Value, (apart, outermost): (&Apart, bool)) -> bool {
+    let within = (apart, false);
     match (left, right) {
         (Value::Object(a), Value::Object(b)) => {
             if let (Some(a), Some(b)) = (column_path(left), column_path(right)) {
-                return same_column(&a, &b);
+                return same_column(&a, &b, apart);
             }
             let skipped = |key: &&String| match key.as_str() {
                 "alias" => !outermost,
@@ -133,12 +136,12 @@ fn same(left: &Value, right: &Value, outermost: bool) -> bool {
                 (Some(Value::String(a)), Some(Value::String(b))) if *key == "function_name" => {
                     a.eq_ignore_ascii_case(b)
                 }
-                (Some(a), Some(b)) => *key == "qualified_name" || same(a, b, false),
+                (Some(a), Some(b)) => *key == "qualified_name" || same(a, b, within),
                 _ => false,
             })
         }
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, false))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, within))
         }
         _ => left == right,
     }
@@ -157,10 +160,12 @@ pub fn column_path(expression: &Value) -> Option<Vec<String>> {
     )
 }
 
-/// In a query that binds, a name without qualifier is that of one column only; where it is not, the query was refused
-/// ([`super::exact`]).
-fn same_column(a: &[String], b: &[String]) -> bool {
-    a == b || ((a.len() == 1 || b.len() == 1) && a.len() + b.len() == 3 && a.last() == b.last())
+/// In a query that binds, a name without qualifier is that of one column only.
+fn same_column(a: &[String], b: &[String], apart: &Apart) -> bool {
+    match (a, b) {
+        ([x], [first, last]) | ([first, last], [x]) => x == last && !apart.has(first, last),
+        _ => a == b,
+    }
 }
 
 /// Says whether any object in a tree, the root included, fits.
