@@ -15,6 +15,7 @@ use crate::engine::{
     replace_all,
 };
 use crate::plan::{DerivedPlan, Maintenance, Node, Program, Work};
+use crate::sql::name_in_sql;
 
 /// Takes pieces of its inputs, one transaction each.
 pub struct Derived {
@@ -249,8 +250,10 @@ impl Derived {
     }
 
     fn of_another_version(&self, input: &str) -> anyhow::Error {
+        let (kind, name) = (self.node.kind.words(), name_in_sql(&self.node.name));
         anyhow::anyhow!(
-            "the state of `{}` is of another version, and its input `{input}` keeps no old rows: run with --replace",
+            "the state of `{}` is of another version, and its input `{input}` keeps no old rows: `DROP {kind} {name}` \
+             (with CASCADE, if others read it), and the next run begins it anew",
             self.name
         )
     }
