@@ -43,6 +43,8 @@ pub const QUERIES: &[&str] = &[
     "SELECT k, count(a.v) AS c0 FROM t2 AS a LEFT JOIN t0 AS b USING (k) WHERE a.k > 0 GROUP BY k",
     "SELECT max(v) AS c0, max(q.v) AS c1, count(q.v) AS c2, count(v) AS c3 FROM (SELECT *, {'v': j} AS q FROM t2)",
     "SELECT count(k) AS c0, count(b.k) AS c1, count(*) AS c2 FROM t2 AS a LEFT JOIN t0 AS b USING (k)",
+    // A struct that is called as a table of another scope is.
+    "SELECT max(v) AS c0, max(t0.v) AS c1 FROM (SELECT *, {'v': j} AS t0 FROM t2) AS a WHERE EXISTS (SELECT 1 FROM t0 WHERE t0.k = a.k)",
     // Types that differ in the names of their fields.
     "SELECT max(row(k, v)::STRUCT(a INTEGER, b BIGINT).a) AS c0, max(row(k, v)::STRUCT(b INTEGER, a BIGINT).a) AS c1 FROM t2",
     // Several values of one side that equal one of the other.

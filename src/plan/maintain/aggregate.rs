@@ -19,6 +19,8 @@ pub(super) struct Parts {
     pub keys: Vec<Value>,
     /// The calls of aggregate functions, each once, as written.
     pub calls: Vec<Value>,
+    /// How names of the query are told apart.
+    pub apart: Apart,
 }
 
 impl Decomposer<'_> {
@@ -32,6 +34,7 @@ impl Decomposer<'_> {
         let mut parts = Parts {
             keys: self.group_keys(node)?,
             calls: Vec::new(),
+            apart: Apart::of(node),
         };
         let global = parts.keys.is_empty();
         let selected: Result<Vec<Value>, Reason> = (items.iter().zip(&names))
@@ -48,7 +51,7 @@ impl Decomposer<'_> {
         if global {
             parts.keys.push(the_only_group());
         }
-        let values = match selected_types(items, &names, (&parts, &self.apart)) {
+        let values = match selected_types(items, &names, &parts) {
             Some(values) => values,
             None => self.values(node, &parts)?,
         };
@@ -87,7 +90,8 @@ impl Decomposer<'_> {
 
     /// Returns an expression over the columns of the groups: `_k…` for their keys, `_a…` for their values.
     fn over_groups(&self, expression: &Value, parts: &mut Parts) -> Result<Value, Reason> {
-        if let Some(key) = (parts.keys.iter()).position(|key| self.same(key, &unnamed(expression)))
+        if let Some(key) = (parts.keys.iter())
+            .position(|key| same_expression(key, &unnamed(expression), &parts.apart))
         {
             return Ok(column(&[&format!("_k{key}")]));
         }
@@ -96,7 +100,10 @@ impl Decomposer<'_> {
             if has_subquery(&call) {
                 return Err("it aggregates over a subquery".to_owned());
             }
-            let known = parts.calls.iter().position(|other| self.same(other, &call));
+            let known = parts
+                .calls
+                .iter()
+                .position(|other| same_expression(other, &call, &parts.apart));
             let index = known.unwrap_or(parts.calls.len());
             if known.is_none() {
                 parts.calls.push(call);
@@ -143,7 +150,7 @@ impl Decomposer<'_> {
         let mut calls = Vec::new();
         let mut columns = 0;
         for call in &parts.calls {
-            calls.push(taken_apart(call, &mut columns, (&mut taken, &self.apart)));
+            calls.push(taken_apart(call, &mut columns, (&mut taken, &parts.apart)));
         }
         let mut rows = node.clone();
         rows["select_list"] = json!(taken);
@@ -216,11 +223,11 @@ impl Decomposer<'_> {
 fn selected_types(
     items: &[Value],
     columns: &[(String, String)],
-    (parts, apart): (&Parts, &Apart),
+    parts: &Parts,
 ) -> Option<Vec<(String, String)>> {
     let named = |prefix: &'static str, expressions: &[Value]| -> Option<Vec<(String, String)>> {
         let type_of = |(index, expression): (usize, &Value)| {
-            let selected = |item: &Value| same_expression(&unnamed(item), expression, apart);
+            let selected = |item: &Value| same_expression(&unnamed(item), expression, &parts.apart);
             let place = items.iter().position(selected)?;
             Some((format!("{prefix}{index}"), columns[place].1.clone()))
         };

@@ -11,7 +11,7 @@ use super::keys::{Table, equalities, keyed_subquery};
 use super::program::{Block, Mention, TOUCHED, Touch};
 use super::tree::{
     Same, any, base_table, conjuncts, has_subquery, has_window, keys_are, list, named, select,
-    semi_join, subquery,
+    semi_join, subquery, tried,
 };
 use crate::engine::shape::Reason;
 
@@ -242,7 +242,10 @@ impl Weaver<'_, '_> {
                 table
             });
         self.touch(index, &table, &keyed.inner, Same::Equal);
-        marks.push((index, keys_are(&keyed.outer, TOUCHED, Same::Equal)));
+        marks.push((
+            index,
+            keys_are(&tried_all(&keyed.outer), TOUCHED, Same::Equal),
+        ));
         let mut woven = conjunct.clone();
         keyed.replace(&mut woven, table);
         Ok(woven)
@@ -405,7 +408,7 @@ impl Weaver<'_, '_> {
         let table = looked_up.tree.clone();
         self.touch(index, &table, &inner, Same::Equal);
         let vanishes = kept.vanishes;
-        let touched = keys_are(&outer, TOUCHED, Same::Equal);
+        let touched = keys_are(&tried_all(&outer), TOUCHED, Same::Equal);
         // Below the join, where few rows are left to join.
         let conditions = match kind {
             "RIGHT" => [Value::Null, touched],
@@ -432,7 +435,7 @@ impl Weaver<'_, '_> {
         self.decomposer.check_keys((&mine, join), (&yours, join))?;
         self.touch(left_index, &left.tree, &mine, Same::NotDistinct);
         self.touch(right_index, &right.tree, &yours, Same::NotDistinct);
-        let condition = |keys: &[Value]| keys_are(keys, TOUCHED, Same::NotDistinct);
+        let condition = |keys: &[Value]| keys_are(&tried_all(keys), TOUCHED, Same::NotDistinct);
         let mark = json!([
             [left_index, right_index],
             condition(&mine),
@@ -445,6 +448,7 @@ impl Weaver<'_, '_> {
 
     /// Notes how a change of a mention is followed.
     fn touch(&mut self, index: usize, table: &Value, inner: &[Value], same: Same) {
+        let inner = &tried_all(inner);
         let keys = (inner.iter().enumerate())
             .map(|(key, expression)| named(expression, &format!("_k{key}")))
             .collect();
@@ -455,6 +459,10 @@ impl Weaver<'_, '_> {
         );
         self.mentions[index].touch = Some((select(keys, table.clone()), own));
     }
+}
+
+fn tried_all(keys: &[Value]) -> Vec<Value> {
+    keys.iter().map(tried).collect()
 }
 
 fn joined(join: &Value, left: Woven, right: Woven) -> Woven {

@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::block::{any_outside_subqueries, is_plain, weave};
-use super::exact::Apart;
 use super::program::{Block, Program, Relation, Stage};
 use super::ranked::partition_keys;
 use super::tree::{
-    base_table, column, column_path, has_subquery, has_window, list, number, same_expression,
-    select, unnamed,
+    base_table, column, column_path, has_subquery, has_window, list, number, select, unnamed,
 };
 use crate::engine::shape::Reason;
 use crate::engine::{SqlFault, functions};
@@ -51,8 +49,6 @@ pub(super) struct Decomposer<'a> {
     done: HashMap<String, usize>,
     /// The whole query without its modifiers, and its columns.
     whole: (Value, Vec<(String, String)>),
-    /// Names in it that are no other ones.
-    pub(super) apart: Apart,
 }
 
 impl<'a> Decomposer<'a> {
@@ -70,7 +66,6 @@ impl<'a> Decomposer<'a> {
             mentions: 0,
             done: HashMap::new(),
             whole: (Value::Null, Vec::new()),
-            apart: Apart::default(),
         };
         for (name, relation) in inputs {
             decomposer.add(name, relation, 1);
@@ -94,7 +89,6 @@ impl<'a> Decomposer<'a> {
         columns: &[(String, String)],
     ) -> Result<Program, Reason> {
         self.whole = (unmodified(tree), columns.to_vec());
-        self.apart = Apart::of(tree);
         let output = self.relation(tree)?;
         if output < self.relations.len() - self.stages.len() {
             return Err("it is its input".to_owned());
@@ -146,11 +140,6 @@ impl<'a> Decomposer<'a> {
     pub fn new_name(&mut self) -> String {
         self.mentions += 1;
         format!("_m{}", self.mentions)
-    }
-
-    /// As [`same_expression`], of expressions of the query.
-    pub fn same(&self, left: &Value, right: &Value) -> bool {
-        same_expression(left, right, &self.apart)
     }
 
     /// Says whether an object of a tree is a call of an aggregate function.
@@ -369,7 +358,7 @@ impl<'a> Decomposer<'a> {
             return self.aggregate(node);
         }
         if has_window(&node["select_list"]) || node.get("qualify").is_some() {
-            let keys = partition_keys(node, &self.apart)?;
+            let keys = partition_keys(node)?;
             return self.partition(node, &keys);
         }
         self.block(node)

@@ -32,7 +32,7 @@ impl Decomposer<'_> {
         node: &Value,
         (parts, over): (&Parts, &OverGroups),
     ) -> Result<Option<usize>, Reason> {
-        let Some(value) = the_value(&parts.calls, &self.apart) else {
+        let Some(value) = the_value(&parts.calls, &parts.apart) else {
             return Ok(None);
         };
         let is_constant = |expression: &Value| {

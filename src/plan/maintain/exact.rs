@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::decompose::Decomposer;
-use super::tree::{any, column_path, list, named, select};
+use super::tree::{any, list, named, select};
 use crate::engine::shape::Reason;
 
 /// Returns the query with `CROSS JOIN` in the place of each comma between tables, which leaves no room for more joins.
@@ -42,66 +42,44 @@ pub(super) fn refuse_inexact(tree: &Value) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Qualified names that end like one without qualifier and are not that column: `s.x` is a field of a struct, and `b.x`
-/// of `a LEFT JOIN b USING (x)` is not `x`.
+/// Which qualified names are the column of their last part alone, in one SELECT: `s.x` may be a field of a struct, and
+/// `b.x` of `a LEFT JOIN b USING (x)` is not `x`.
 #[derive(Default)]
-pub(super) struct Apart(HashSet<(String, String)>);
-
-impl Apart {
-    pub fn of(tree: &Value) -> Self {
-        let mut names = Names::default();
-        names.collect(tree);
-        let Names {
-            tables,
-            qualified,
-            merged,
-        } = names;
-        let is_apart =
-            |(first, last): &(String, String)| !tables.contains(first) || merged.contains(last);
-        Self(qualified.into_iter().filter(is_apart).collect())
-    }
-
-    /// Says whether a name with a qualifier is another column than the one of its last part alone.
-    pub fn has(&self, first: &str, last: &str) -> bool {
-        self.0.iter().any(|(a, b)| a == first && b == last)
-    }
-}
-
-/// The names in a query, in lower case.
-#[derive(Default)]
-struct Names {
-    /// By which tables are known.
+pub(super) struct Apart {
+    /// The names of the tables, in lower case.
     tables: HashSet<String>,
-    /// Columns with one.
-    qualified: HashSet<(String, String)>,
     /// Columns by which outer joins are made with USING.
     merged: HashSet<String>,
 }
 
-impl Names {
-    fn collect(&mut self, value: &Value) {
-        if let Some(path) = column_path(value) {
-            if let Ok([first, last]) = <[String; 2]>::try_from(path) {
-                self.qualified.insert((first, last));
-            }
+impl Apart {
+    /// Looks at the FROM clause of a query node; what is in its subqueries has other names.
+    pub fn of(node: &Value) -> Self {
+        let mut apart = Self::default();
+        apart.collect(&node["from_table"]);
+        apart
+    }
+
+    fn collect(&mut self, table: &Value) {
+        let text = |key: &str| table[key].as_str().unwrap_or("").to_lowercase();
+        if table["type"] != "JOIN" {
+            let alias = Some(text("alias")).filter(|alias| !alias.is_empty());
+            self.tables
+                .insert(alias.unwrap_or_else(|| text("table_name")));
             return;
         }
-        match value {
-            Value::Array(items) => items.iter().for_each(|item| self.collect(item)),
-            Value::Object(object) => {
-                let text = |key: &str| value[key].as_str().unwrap_or("").to_lowercase();
-                if value["class"].is_null() {
-                    self.tables.extend([text("alias"), text("table_name")]);
-                }
-                if !matches!(text("join_type").as_str(), "" | "inner") {
-                    let using = list(&value["using_columns"]).iter();
-                    let using = using.filter_map(Value::as_str);
-                    self.merged.extend(using.map(str::to_lowercase));
-                }
-                object.values().for_each(|child| self.collect(child));
-            }
-            _ => {}
+        if !matches!(text("join_type").as_str(), "" | "inner") {
+            let using = list(&table["using_columns"]).iter();
+            let using = using.filter_map(Value::as_str);
+            self.merged.extend(using.map(str::to_lowercase));
         }
+        self.collect(&table["left"]);
+        self.collect(&table["right"]);
+    }
+
+    /// Says whether a name with a qualifier is another column than the one of its last part alone.
+    pub fn has(&self, first: &str, last: &str) -> bool {
+        !self.tables.contains(first) || self.merged.contains(last)
     }
 }
 

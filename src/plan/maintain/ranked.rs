@@ -149,8 +149,8 @@ fn order_term(key: &str, order: &Value) -> Result<String, Reason> {
 }
 
 /// Returns the expressions by which all window functions of a query are partitioned.
-pub(super) fn partition_keys(node: &Value, apart: &Apart) -> Result<Vec<Value>, Reason> {
-    let mut common: Option<Vec<Value>> = None;
+pub(super) fn partition_keys(node: &Value) -> Result<Vec<Value>, Reason> {
+    let (mut common, apart): (Option<Vec<Value>>, _) = (None, Apart::of(node));
     let windows = std::cell::RefCell::new(Vec::new());
     for field in ["select_list", "qualify"] {
         any(&node[field], &|value| {
@@ -168,7 +168,7 @@ pub(super) fn partition_keys(node: &Value, apart: &Apart) -> Result<Vec<Value>, 
                 let shared = |key: &Value| {
                     partitions
                         .iter()
-                        .any(|other| same_expression(key, other, apart))
+                        .any(|other| same_expression(key, other, &apart))
                 };
                 common.into_iter().filter(|key| shared(key)).collect()
             }

@@ -60,6 +60,15 @@ pub fn subquery(node: Value, alias: &str) -> Value {
     json!({"type": "SUBQUERY", "alias": alias, "subquery": {"node": node}})
 }
 
+/// Returns a key that is NULL where it cannot be computed: a query may ask it of other rows than its own evaluation
+/// does, which leaves out those that a condition beside the key does.
+pub fn tried(key: &Value) -> Value {
+    if key["class"] == "COLUMN_REF" {
+        return key.clone();
+    }
+    json!({"class": "OPERATOR", "type": "OPERATOR_TRY", "children": [unnamed(key)]})
+}
+
 /// How two keys are held to be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Same {
