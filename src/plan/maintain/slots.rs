@@ -289,15 +289,6 @@ impl Slot<'_> {
             |name: &str| format!("CASE WHEN {takes_new} THEN new.{name} ELSE old.{name} END");
         let columns = vec![
             Accumulator {
-                sql_type: key_type.to_owned(),
-                partial: format!(
-                    "{extreme}({by}) FILTER ({filter} AND _w > 0 AND {x} IS NOT NULL)"
-                ),
-                merged: merged(&key),
-                lost: None,
-                name: key.clone(),
-            },
-            Accumulator {
                 sql_type: self.result.to_owned(),
                 partial: format!("{function}({x}, {by}) FILTER ({filter} AND _w > 0)"),
                 merged: merged(&value),
@@ -307,6 +298,15 @@ impl Slot<'_> {
                     of_gone(filter)
                 )),
                 name: value.clone(),
+            },
+            Accumulator {
+                sql_type: key_type.to_owned(),
+                partial: format!(
+                    "{extreme}({by}) FILTER ({filter} AND _w > 0 AND {x} IS NOT NULL)"
+                ),
+                merged: merged(&key),
+                lost: None,
+                name: key,
             },
         ];
         (columns, value)
@@ -405,7 +405,7 @@ impl Slot<'_> {
             lost: None,
             name: name.clone(),
         };
-        (vec![n, column], name)
+        (vec![column, n], name)
     }
 }
 
@@ -435,10 +435,11 @@ fn of_gone(filter: &str) -> String {
     }
 }
 
-/// Adds accumulators to a stage, but takes the one that is there where another call keeps the same: those that others
-/// are merged by have to come before them. Returns the final value over those.
+/// Adds accumulators to a stage, but takes the one that is there where another call keeps the same. Returns the
+/// final value over those.
 fn share(stage: &mut Aggregate, accumulators: Vec<Accumulator>, last: String) -> String {
     let mut last = last;
+    let first = stage.accumulators.len();
     let mut shared: Vec<(String, String)> = Vec::new();
     for mut column in accumulators {
         for (own, other) in &shared {
@@ -446,13 +447,16 @@ fn share(stage: &mut Aggregate, accumulators: Vec<Accumulator>, last: String) ->
         }
         let same = (stage.accumulators.iter())
             .find(|other| column.clone().renamed(&column.name, &other.name) == **other);
-        match same {
-            Some(other) => {
-                last = last.replace(&column.name, &other.name);
-                shared.push((column.name, other.name.clone()));
-            }
-            None => stage.accumulators.push(column),
+        let Some(other) = same.map(|other| other.name.clone()) else {
+            stage.accumulators.push(column);
+            continue;
+        };
+        last = last.replace(&column.name, &other);
+        // Those of this call that are there already may be merged by it.
+        for added in &mut stage.accumulators[first..] {
+            *added = added.clone().renamed(&column.name, &other);
         }
+        shared.push((column.name, other));
     }
     last
 }
