@@ -119,20 +119,22 @@ pub fn refuse_left_out(
     plan: &Plan,
     given: &SourceMap,
 ) -> anyhow::Result<()> {
-    let whole = |path: &Path| path.canonicalize().ok();
-    let given: Vec<PathBuf> = given
-        .files()
-        .filter_map(|file| whole(given.path(file)))
-        .collect();
     let mut left_out: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entity in recorded {
-        let Some(origin) = &entity.origin else {
-            continue;
-        };
-        let is_there = whole(Path::new(origin)).is_some_and(|path| !given.contains(&path));
-        if is_there && plan.node(&entity.name).is_none() {
+        if let (Some(origin), None) = (&entity.origin, plan.node(&entity.name)) {
             left_out.entry(origin).or_default().push(&entity.name);
         }
+    }
+    // Mostly nothing has gone, and no path is looked at.
+    if !left_out.is_empty() {
+        let whole = |path: &Path| path.canonicalize().ok();
+        let given: Vec<PathBuf> = given
+            .files()
+            .filter_map(|file| whole(given.path(file)))
+            .collect();
+        left_out.retain(|origin, _| {
+            whole(Path::new(origin)).is_some_and(|path| !given.contains(&path))
+        });
     }
     let mut files = left_out.iter();
     let Some((first, _)) = files.next() else {
