@@ -29,7 +29,8 @@ fn rate(times: &[Duration]) -> Runs {
     Runs::of(rates.collect(), "/s")
 }
 
-fn topic(name: &str) -> String {
+/// Makes a topic.
+pub fn topic(name: &str) -> String {
     shared().peer("topic", name, &[&PARTITIONS.to_string()], "");
     name.to_owned()
 }
@@ -89,7 +90,8 @@ pub fn rows_to_a_topic(table: &mut Table) {
     );
 }
 
-fn sink(relation: &str, topic: &str) -> String {
+/// Returns the statement that sends a relation, or a query in brackets, to a topic.
+pub fn sink(relation: &str, topic: &str) -> String {
     format!(
         "CREATE SINK out FROM {relation} WITH (connector = 'kafka', topic = '{topic}', server = '{}');",
         shared().server()
@@ -106,7 +108,7 @@ fn consumer(broker: &Broker) -> BaseConsumer {
 }
 
 /// Counts the messages that a topic has ever got.
-fn messages_in(broker: &Broker, topic: &str) -> i64 {
+pub fn messages_in(broker: &Broker, topic: &str) -> i64 {
     let consumer = consumer(broker);
     count(&consumer, topic)
 }

@@ -167,6 +167,19 @@ impl Pagination {
         })
     }
 
+    /// Refuses a `pagination.size_param` that every request has already: its own number would be sent, not
+    /// `pagination.size`.
+    pub fn refuse_size_of(&self, template: &RequestTemplate, options: &mut Options<'_>) {
+        let Some((param, _)) = &self.size else { return };
+        let has_param = (template.bind(&[])).is_ok_and(|request| request.has_param(param));
+        if has_param && let Some(span) = options.key_span("pagination.size_param") {
+            let message =
+                format!("`{param}` is in every request already, so `pagination.size` is not sent");
+            let fault = Diagnostic::new(span, message);
+            options.fault(fault.help("leave it out of `url` and `params.*`"));
+        }
+    }
+
     /// Returns true if polls go on from the cursor of the last one.
     pub fn resumes(&self) -> bool {
         matches!(self.kind, Kind::Cursor { resume: true, .. })

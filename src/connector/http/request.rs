@@ -75,9 +75,14 @@ impl Request {
 
     /// Adds a query parameter at the end, unless one of that name is there.
     pub fn add_param(&mut self, name: &str, value: &str) {
-        if !has_param(&self.url, name) {
+        if !self.has_param(name) {
             self.set_param(name, value);
         }
+    }
+
+    /// Says whether the URL has a query parameter of that name.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.url.query_pairs().any(|(known, _)| known == name)
     }
 
     /// Sets a header in the place of one of the same name.
@@ -109,10 +114,6 @@ fn query_pairs(url: &Url) -> Vec<String> {
 
 fn pair_name(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(name, _)| name)
-}
-
-fn has_param(url: &Url, name: &str) -> bool {
-    url.query_pairs().any(|(known, _)| known == name)
 }
 
 /// Removes the query parameters of the given names.
@@ -247,7 +248,7 @@ impl RequestTemplate {
         let mut pairs = query_pairs(&request.url);
         let count = pairs.len();
         for (name, value) in &self.params {
-            if !has_param(&request.url, name) {
+            if !request.has_param(name) {
                 let value = value.render(values, str::to_owned);
                 pairs.push(format!("{}={}", percent(name), percent(&value)));
             }

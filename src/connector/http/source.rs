@@ -62,6 +62,7 @@ pub(super) fn source(
     }
     let (client, template) = client?;
     let pagination = pagination?;
+    pagination.refuse_size_of(&template, options);
     let conditional = is_get && conditional.unwrap_or(pagination.first_page_tells());
     let (schedule, overlap) = cadence?;
     let poller = Poller {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use chrono::Utc;
 use indexmap::IndexSet;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -28,7 +29,7 @@ use crate::connector::{Changes, Context, Event, Flushed, SinkConnector, SinkWrit
 /// How long the writer sleeps between looks at a full queue: some thousand messages leave it meanwhile.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
-/// The first and the longest sleep between looks at messages on their way.
+/// The first and the longest sleep between looks at messages on their way, while none arrives.
 const FLUSH_PAUSE_FIRST: Duration = Duration::from_millis(1);
 const FLUSH_PAUSE_MAX: Duration = Duration::from_millis(50);
 
@@ -91,6 +92,7 @@ impl SinkConnector for KafkaSink {
                 headers: (!options.headers.is_empty()).then_some(headers),
                 one_by_one: Arc::clone(&self.one_by_one),
                 waiting: Waiting::default(),
+                now_ms: Utc::now().timestamp_millis(),
                 batching,
                 options,
             },
@@ -124,6 +126,7 @@ struct KafkaWriter {
 impl SinkWriter for KafkaWriter {
     fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()> {
         self.written = true;
+        self.outlet.now_ms = Utc::now().timestamp_millis();
         let encoders = Arc::clone(&self.encoders);
         let keys = encoders.keys.keys(&batch.rows)?;
         match batch.sign {
@@ -227,6 +230,8 @@ struct Outlet {
     one_by_one: Arc<AtomicBool>,
     headers: Option<OwnedHeaders>,
     waiting: Waiting,
+    /// When the batch came, in milliseconds: its messages' time, so that the clock is not asked for each.
+    now_ms: i64,
 }
 
 impl Outlet {
@@ -242,7 +247,7 @@ impl Outlet {
     ) -> anyhow::Result<()> {
         loop {
             let mut record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&self.options.connection.topic);
+                BaseRecord::to(&self.options.connection.topic).timestamp(self.now_ms);
             record.key = key;
             record.payload = value;
             record.headers = self.headers.clone();
@@ -283,6 +288,7 @@ impl Outlet {
     /// As for [`Outlet::send`].
     fn flush(&mut self, context: &Context) -> anyhow::Result<()> {
         let mut pause = FLUSH_PAUSE_FIRST;
+        let mut left = self.producer.in_flight_count();
         loop {
             let flushed = self.producer.flush(pause);
             self.check(context)?;
@@ -293,7 +299,11 @@ impl Outlet {
                 }
                 Err(error) => return Err(self.fault(&error)),
             }
-            pause = (pause * 2).min(FLUSH_PAUSE_MAX);
+            let before = std::mem::replace(&mut left, self.producer.in_flight_count());
+            pause = match left < before {
+                true => FLUSH_PAUSE_FIRST,
+                false => (pause * 2).min(FLUSH_PAUSE_MAX),
+            };
         }
         self.waiting = Waiting::default();
         if self.batching == Batching::One {

@@ -233,6 +233,22 @@ fn pages() {
         "pagination.type = 'page-based', pagination.size = 5",
         &["needs `pagination.size_param`"],
     );
+    for doubled in [
+        "url = 'http://h/?limit=50'",
+        "url = 'http://h/', params.limit = 50",
+    ] {
+        let sized =
+            "interval = '1s', pagination.type = 'page-based', pagination.size_param = 'limit'";
+        let all = format!("{doubled}, {sized}, pagination.size = 100");
+        assert_fault(
+            testing::source(&HTTP, &[("id", DataType::Int64)], &all),
+            &[
+                "`limit` is in every request already",
+                "^",
+                "leave it out of `url`",
+            ],
+        );
+    }
     check_lookup(
         "url = 'http://h/$symbol/$n', pagination.type = 'page-based'",
         &["unknown option `pagination.type`"],
