@@ -9,6 +9,8 @@ mod clients;
 mod live;
 #[path = "commands/owner.rs"]
 mod owner;
+#[path = "commands/restarts.rs"]
+mod restarts;
 #[path = "commands/secrets.rs"]
 mod secrets;
 #[path = "commands/shell.rs"]

@@ -121,7 +121,9 @@ impl Consumer {
                 }
             }
         };
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = &self.stream
+            && !self.leash.is_dismissed()
+        {
             stream.close();
         }
         status.set_state(if ok { State::Finished } else { State::Failed });

@@ -3,6 +3,7 @@
 //! Knows nothing of what a node does. Called by the run, which hires and dismisses.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Leash {
     pub stop: Stop,
     /// Closed at the same time; wakes a node that sleeps.
     pub stopped: Receiver<()>,
+    /// Only this node stops, so that others may go on with what it makes.
+    pub dismissed: Arc<AtomicBool>,
 }
 
 impl Leash {
@@ -34,6 +37,11 @@ impl Leash {
     pub async fn pulled(&self) {
         // Nothing is ever sent: the error says that the other end is gone.
         self.stopped.recv().await.unwrap_or_default();
+    }
+
+    /// Says whether the node is to stop by itself, not with the run: another may take its place.
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 }
 
@@ -45,7 +53,7 @@ struct Member {
     awake: Option<Sender<()>>,
     /// Closed when the task has ended.
     ended: Receiver<()>,
-    dismissed: bool,
+    dismissed: Arc<AtomicBool>,
 }
 
 impl Member {
@@ -110,10 +118,11 @@ impl Crew {
     ) {
         let (awake, stopped) = async_channel::bounded(1);
         let (done, ended) = async_channel::bounded(1);
-        let stop = Stop::default();
+        let (stop, dismissed) = (Stop::default(), Arc::new(AtomicBool::new(false)));
         let future = work(Leash {
             stop: stop.clone(),
             stopped,
+            dismissed: Arc::clone(&dismissed),
         });
         let mut inner = self.inner();
         let id = inner.next_id;
@@ -127,7 +136,7 @@ impl Crew {
             stop,
             awake: Some(awake),
             ended,
-            dismissed: false,
+            dismissed,
         });
         if let (true, Role::Source, Some(member)) = (stopping, role, members.last_mut()) {
             member.tell_to_stop();
@@ -158,9 +167,10 @@ impl Crew {
             if members.is_empty() {
                 inner.members.remove(name);
             }
-            let gave_up = !ok && !member.dismissed;
+            let dismissed = member.dismissed.load(Ordering::Acquire);
+            let gave_up = !ok && !dismissed;
             inner.failed |= gave_up;
-            if member.role == Role::Sink && !member.dismissed {
+            if member.role == Role::Sink && !dismissed {
                 inner.sink_failed |= gave_up;
                 let mut others = inner.members.values().flatten();
                 if inner.sink_failed && !others.any(|other| other.role == Role::Sink) {
@@ -186,6 +196,22 @@ impl Crew {
     /// Says whether a node was started and not dismissed; it may have ended by itself.
     pub fn has_started(&self, name: &str) -> bool {
         self.inner().started.contains(name)
+    }
+
+    /// Says whether a node was started, and none of its tasks is left.
+    pub fn has_ended(&self, name: &str) -> bool {
+        let inner = self.inner();
+        inner.started.contains(name) && !inner.members.contains_key(name)
+    }
+
+    /// Forgets nodes that have ended, so that they can be started again.
+    pub fn forget_ended(&self, names: &[String]) {
+        let mut inner = self.inner();
+        for name in names {
+            if !inner.members.contains_key(name) {
+                inner.started.remove(name);
+            }
+        }
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -221,26 +247,30 @@ impl Crew {
     /// Stops nodes and waits until their tasks have ended; how they end is no failure of the run.
     ///
     /// # Errors
-    /// The names that had not ended after `bound`; they have been told.
-    pub fn dismiss(&self, names: &[String], bound: Duration) -> Result<(), Vec<String>> {
+    /// Those that had not ended after `bound`; they have been told, and count as started until they end.
+    pub fn dismiss(&self, names: &[String], bound: Duration) -> Result<(), Late> {
         let mut waiting = Vec::new();
         let mut inner = self.inner();
         for name in names {
             inner.started.remove(name);
             for member in inner.members.get_mut(name).into_iter().flatten() {
-                member.dismissed = true;
+                member.dismissed.store(true, Ordering::Release);
                 member.tell_to_stop();
                 waiting.push((name.clone(), member.ended.clone()));
             }
         }
         drop(inner);
-        let mut late = still_there(&waiting, bound.min(PATIENCE));
+        let mut late = Late(waiting).after(bound.min(PATIENCE));
         if !late.is_empty() && bound > PATIENCE {
-            let whom = crate::diagnostic::list_names(late.iter().map(String::as_str));
+            let whom = crate::diagnostic::list_names(late.names().iter().map(String::as_str));
             tracing::warn!("waiting for {whom} to end what is being done");
-            late = still_there(&waiting, bound - PATIENCE);
+            late = late.after(bound - PATIENCE);
         }
-        if late.is_empty() { Ok(()) } else { Err(late) }
+        if late.is_empty() {
+            return Ok(());
+        }
+        self.inner().started.extend(late.names());
+        Err(late)
     }
 
     /// Returns when no sink is left, and not because all have written what there was: nobody gets what the run brings.
@@ -264,23 +294,36 @@ impl Crew {
     }
 }
 
-/// Waits until all tasks have ended, for so long at most; returns the names of those that have not.
-fn still_there(tasks: &[(String, Receiver<()>)], bound: Duration) -> Vec<String> {
-    let all = async {
-        for (_, ended) in tasks {
+/// Tasks that were told to stop: the name of the node of each, and what is closed when it has ended.
+pub struct Late(Vec<(String, Receiver<()>)>);
+
+impl Late {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Returns when all have ended.
+    pub async fn ended(&self) {
+        for (_, ended) in &self.0 {
             // Nothing is ever sent: the error says that the task is gone.
             ended.recv().await.unwrap_or_default();
         }
-    };
-    smol::block_on(smol::future::or(all, async {
-        smol::Timer::after(bound).await;
-    }));
-    let mut late: Vec<String> = (tasks.iter())
-        .filter(|(_, ended)| !ended.is_closed())
-        .map(|(name, _)| name.clone())
-        .collect();
-    late.dedup();
-    late
+    }
+
+    /// Waits until all have ended, for so long at most; returns those that have not.
+    fn after(mut self, bound: Duration) -> Self {
+        smol::block_on(smol::future::or(self.ended(), async {
+            smol::Timer::after(bound).await;
+        }));
+        self.0.retain(|(_, ended)| !ended.is_closed());
+        self
+    }
 }
 
 /// Notes the end of a task, also of one that panics.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::crew::Late;
 use super::run::{Runtime, needed};
 use super::state;
 use crate::engine::{Session, SqlFault};
@@ -75,22 +76,26 @@ impl Runtime {
     ///
     /// # Errors
     /// The run is ending; a node does not stop in time, since it waits for an answer from outside; or DuckDB's
-    /// own. Then everything is as before, except that a node that did not stop in time stays stopped.
+    /// own. Then everything is as before, except that a node that did not stop in time is started again once it has
+    /// stopped.
     pub fn change(
-        &self,
+        self: &Arc<Self>,
         change: Change,
         more: &dyn Fn(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let _changing = self.changing();
         anyhow::ensure!(!self.crew.is_stopping(), "the pipeline is stopping");
         self.crew.hold();
         let old = self.plan();
         let stopped = self.stopped_by(&old, &change);
         let names: Vec<String> = stopped.iter().map(|node| node.name.clone()).collect();
         if let Err(late) = self.crew.dismiss(&names, DISMISS_MAX) {
+            let whom = crate::diagnostic::list_names(late.names().iter().map(String::as_str));
+            self.start_needed(&old)?;
+            self.start_again(late);
             anyhow::bail!(
-                "{} did not stop within {DISMISS_MAX:?}, since an answer from outside is awaited; \
-                 it will: give the statement again",
-                crate::diagnostic::list_names(late.iter().map(String::as_str))
+                "{whom} did not stop within {DISMISS_MAX:?}, since an answer from outside is awaited: \
+                 nothing has changed; give the statement again"
             );
         }
         let gone: Vec<Arc<Node>> = (change.gone.iter())
@@ -118,6 +123,27 @@ impl Runtime {
         *self.plan.write().expect("no panic happens under this lock") = Arc::clone(&plan);
         self.shared.set_secrets(plan.secrets.clone());
         self.start_needed(&plan)
+    }
+
+    /// Starts nodes that were told to stop for nothing, once they have stopped.
+    fn start_again(self: &Arc<Self>, late: Late) {
+        let runtime = Arc::downgrade(self);
+        let waiting = async move {
+            late.ended().await;
+            let start = move || {
+                let Some(runtime) = runtime.upgrade() else {
+                    return;
+                };
+                // As it is by now: another statement may have come first.
+                let _changing = runtime.changing();
+                runtime.crew.forget_ended(&late.names());
+                if let Err(error) = runtime.start_needed(&runtime.plan()) {
+                    tracing::error!("cannot start what had stopped: {error:#}");
+                }
+            };
+            smol::unblock(start).await;
+        };
+        self.executor.spawn(waiting).detach();
     }
 
     /// Returns the nodes to stop: those that go, and views with lookups that nobody reads any more.

@@ -145,7 +145,7 @@ impl Ingest {
     }
 
     /// Commits a delivery and wakes the readers, or begins to: [`Ingest::settle`] waits for that. Blocks while a
-    /// reader is too far behind, and retries for as long as the state cannot take it.
+    /// reader is too far behind, up to a stop, and retries for as long as the state cannot take it.
     ///
     /// # Errors
     /// The signal to stop, a row that does not fit under `on_error = 'fail'`, or, in a run that reads once, what the
@@ -155,7 +155,7 @@ impl Ingest {
             instant: Instant::now(),
             trigger_us: delivery.trigger.timestamp_micros(),
         };
-        self.wait_for_readers(&context.stop)?;
+        self.wait_for_readers(&context.stop);
         if self.begin_commit(delivery, came) {
             return Ok(());
         }
@@ -186,16 +186,18 @@ impl Ingest {
         Ok(())
     }
 
-    fn wait_for_readers(&self, stop: &Stop) -> anyhow::Result<()> {
+    /// Blocks while a reader is too far behind, but not at a stop: a source may hold what comes only once.
+    fn wait_for_readers(&self, stop: &Stop) {
         let mut told = false;
         while let Some(reader) = self.stream.overfull() {
             if !told {
                 tracing::warn!(entity = %self.name, %reader, "waiting for a reader that is far behind");
                 told = true;
             }
-            stop.wait(BACKLOG_PAUSE)?;
+            if stop.wait(BACKLOG_PAUSE).is_err() {
+                return;
+            }
         }
-        Ok(())
     }
 
     fn try_commit(&mut self, delivery: &Delivery, came: Came) -> anyhow::Result<()> {

@@ -166,11 +166,13 @@ impl<'r> Replay<'r> {
         let leash = Leash {
             stop: stop.clone(),
             stopped: stopped.clone(),
+            dismissed: Arc::default(),
         };
         // A signal stops the sources; what they have delivered is still worked off.
         let never = Leash {
             stop: Stop::default(),
             stopped,
+            dismissed: Arc::default(),
         };
         let plan = runtime.plan();
         let needed = needed(&plan);

@@ -1,7 +1,7 @@
 //! Starts the nodes of a plan and ends them in order.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,12 +48,14 @@ pub(super) type Ends = (Vec<Arc<Stream>>, Option<Arc<Stream>>);
 pub struct Runtime {
     pub shared: Arc<Shared>,
     pub(super) plan: RwLock<Arc<Plan>>,
-    executor: Arc<Executor<'static>>,
+    pub(super) executor: Arc<Executor<'static>>,
     pub(super) door: Door,
     options: RunOptions,
     pub(super) streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
     pub(super) crew: Arc<Crew>,
     driver: Mutex<Option<Driver>>,
+    /// Held while the pipeline changes.
+    changing: Mutex<()>,
 }
 
 /// The thread on which the nodes' tasks run.
@@ -99,6 +101,7 @@ impl Runtime {
             streams: Arc::default(),
             crew: Arc::default(),
             driver: Mutex::default(),
+            changing: Mutex::default(),
         };
         let nodes = &runtime.plan().nodes;
         match options.is_new {
@@ -175,10 +178,7 @@ impl Runtime {
     /// DuckDB's own.
     pub(super) fn start_needed(&self, plan: &Plan) -> anyhow::Result<()> {
         let session = self.shared.database.session()?;
-        let needed = needed(plan);
-        let idle =
-            |node: &&Arc<Node>| needed.contains(&node.name) && !self.crew.has_started(&node.name);
-        let nodes: Vec<&Arc<Node>> = plan.nodes.iter().filter(idle).collect();
+        let nodes = self.idle(plan);
         let sinks = nodes
             .iter()
             .filter(|node| matches!(node.work, Work::Sink(_)))
@@ -205,6 +205,24 @@ impl Runtime {
             self.start_consumer(node, waiting, |_| ());
         }
         Ok(())
+    }
+
+    /// Returns the nodes that have to run and do not, each after what it reads; the streams they make are open. One
+    /// that has ended is among them if what it reads begins again.
+    fn idle<'p>(&self, plan: &'p Plan) -> Vec<&'p Arc<Node>> {
+        let needed = needed(plan);
+        let mut nodes: Vec<&Arc<Node>> = Vec::new();
+        for node in plan.nodes.iter().filter(|node| needed.contains(&node.name)) {
+            let begins = |read: &String| nodes.iter().any(|node| node.name == *read);
+            let again = self.crew.has_ended(&node.name) && node.reads.iter().any(begins);
+            if again || !self.crew.has_started(&node.name) {
+                nodes.push(node);
+            }
+        }
+        for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {
+            self.stream(&stored.name).open();
+        }
+        nodes
     }
 
     /// Makes what a consumer waits with: its inputs know it and its bell.
@@ -326,6 +344,12 @@ impl Runtime {
         let role = (node.name.as_str(), Role::Source);
         self.crew
             .hire(&self.executor, role, |leash| source(leash).run());
+    }
+
+    /// Waits until nobody else changes the pipeline.
+    pub(super) fn changing(&self) -> std::sync::MutexGuard<'_, ()> {
+        // Nothing can be left half done under this lock.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says whether the run is about to end.

@@ -64,7 +64,9 @@ impl SourceNode {
             (Cadence::Continuous, _) => self.continuous().await,
         };
         self.note_last_rejects();
-        self.stream.close();
+        if !self.leash.is_dismissed() {
+            self.stream.close();
+        }
         ok
     }
 

@@ -209,6 +209,13 @@ impl Stream {
         }
     }
 
+    /// Opens the stream, as it may have been closed before: whoever makes it begins again.
+    pub fn open(&self) {
+        let mut shared = self.shared();
+        shared.closed = false;
+        shared.tide.go_on();
+    }
+
     /// Ends the stream: its readers take what is there and end too.
     pub fn close(&self) {
         let mut shared = self.shared();

@@ -84,6 +84,11 @@ impl Tide {
         self.ended = true;
     }
 
+    /// Notes that there may be more after an end.
+    pub fn go_on(&mut self) {
+        self.ended = false;
+    }
+
     pub fn is_ended(&self) -> bool {
         self.ended
     }

@@ -477,19 +477,48 @@ fn a_generated_column_may_make_more_rows_of_a_flood() {
     assert!(output.stdout.lines().eq(expected), "in order, each once");
 }
 
-#[test]
-fn what_was_received_before_an_interrupt_is_in_the_file() {
-    const MESSAGES: usize = 200_000;
-    let (project, server) = (Project::new(), WsServer::start());
-    server.on("/", |connection| {
+/// A server that sends so many numbered messages of about 200 bytes, and a ping whose answer says that all were read.
+fn padded(count: usize) -> WsServer {
+    let server = WsServer::start();
+    server.on("/", move |connection| {
         let pad = "x".repeat(180);
-        for a in 0..MESSAGES {
+        for a in 0..count {
             connection.write(Message::text(format!("{{\"a\":{a},\"pad\":\"{pad}\"}}")))?;
         }
-        // The answer says that everything before it was read.
         connection.send(Message::Ping(Vec::new().into()))?;
         connection.serve()
     });
+    server
+}
+
+#[test]
+fn what_was_received_while_a_reader_is_too_far_behind_is_in_the_state_after_a_stop() {
+    // More than a reader may lack, and not more than memory holds beside that.
+    const MESSAGES: usize = 1_100_000;
+    let (project, server, slow) = (Project::new(), padded(MESSAGES), Server::start());
+    slow.on("POST", "/", |_| {
+        Reply::status(200).delay(Duration::from_millis(500))
+    });
+    let pipeline = "CREATE TABLE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/');
+        CREATE SINK sent FROM pushed WITH (connector = 'http', url = '${SLOW}/');";
+    let mut running = run(&project, &server, pipeline)
+        .env("SLOW", slow.url())
+        .spawn();
+    running.wait_until(|_| server.pong_count() == 1, "the answer to the ping");
+    running.wait_until(
+        |running| running.stderr().contains("waiting for a reader"),
+        "a source that waits",
+    );
+    running.interrupt();
+    running.wait().expect_code(0);
+    let kept = sql(&project, "SELECT count(*) AS n, max(a) AS last FROM pushed");
+    assert_eq!(kept, [json!({"n": MESSAGES, "last": MESSAGES - 1})]);
+}
+
+#[test]
+fn what_was_received_before_an_interrupt_is_in_the_file() {
+    const MESSAGES: usize = 200_000;
+    let (project, server) = (Project::new(), padded(MESSAGES));
     let pipeline = "CREATE SOURCE pushed (a BIGINT) WITH (connector = 'ws', url = '${WS}/');
         CREATE SINK kept FROM pushed WITH (connector = 'file', path = 'kept.json');";
     let mut running = run(&project, &server, pipeline).spawn();

@@ -65,6 +65,7 @@ pub(super) struct WsReader {
     more: VecDeque<Frames>,
     /// Decoded and not yet handed on, oldest first: an error of `emit` loses nothing if the reader is read again.
     undelivered: VecDeque<(Decoded, DateTime<Utc>)>,
+    is_loss_told: bool,
 }
 
 impl WsReader {
@@ -108,6 +109,7 @@ impl WsReader {
             batch: Batch::default(),
             more: VecDeque::new(),
             undelivered: VecDeque::new(),
+            is_loss_told: false,
         };
         match reader.shared.options.start {
             Some(_) => reader.next_refresh = Some(Instant::now()),
@@ -384,6 +386,23 @@ impl WsReader {
     }
 }
 
+impl WsReader {
+    /// Says that what was received is lost, where the state takes nothing and a stop ends the attempts.
+    fn tell_lost(&mut self, context: &Context) {
+        let rows = self
+            .undelivered
+            .iter()
+            .map(|(decoded, _)| decoded.rows.num_rows());
+        let messages = self.batch.len() + self.more.iter().map(Frames::len).sum::<usize>();
+        let count = rows.sum::<usize>() + messages;
+        if count > 0 && !std::mem::replace(&mut self.is_loss_told, true) {
+            context.report(Event::Warning(format!(
+                "at least {count} messages that were received are lost: they could not be kept before the stop"
+            )));
+        }
+    }
+}
+
 impl SourceReader for WsReader {
     fn read(
         &mut self,
@@ -403,8 +422,10 @@ impl SourceReader for WsReader {
         let end = Instant::now() + READ_MAX;
         loop {
             if let Err(stopped) = context.stop.check() {
-                self.finish(context, emit)?;
-                return Err(stopped.into());
+                let finished = self.finish(context, emit);
+                return finished
+                    .inspect_err(|_| self.tell_lost(context))
+                    .and(Err(stopped.into()));
             }
             if self.is_refresh_due() {
                 // What is there does not wait for the answer.
