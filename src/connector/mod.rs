@@ -313,6 +313,12 @@ pub trait SinkWriter: Send {
     /// # Errors
     /// As for [`SinkWriter::write`].
     fn flush(&mut self, end: bool, context: &Context) -> anyhow::Result<Flushed>;
+
+    /// Returns about how many rows to write before the next flush. A batch is never parted, and what was written
+    /// since the last durable flush is written again after a failure.
+    fn rows_max(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// An empty batch of the given schema, for answers without rows.

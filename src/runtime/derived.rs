@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::asking::Asker;
 use super::maintain::{self, Maintainer, Range};
-use super::reading::{InputReading, Piece, Reading, borrowed, deleted_of, inserted_of};
+use super::reading::{InputReading, ONE_BATCH, Piece, Reading, borrowed, deleted_of, inserted_of};
 use super::shared::Shared;
 use super::step::{Progress, Step};
 use super::stream::Stream;
@@ -75,12 +75,12 @@ impl Derived {
 
     fn linear(&mut self) -> anyhow::Result<Progress> {
         // Answers are asked for with the trigger of one batch.
-        let batches_max = if self.plan().feed.lookups.is_empty() {
-            usize::MAX
+        let rows_max = if self.plan().feed.lookups.is_empty() {
+            u64::MAX
         } else {
-            1
+            ONE_BATCH
         };
-        let Some(piece) = self.reading.next_piece(&self.session, batches_max)? else {
+        let Some(piece) = self.reading.next_piece(&self.session, rows_max)? else {
             self.pass_watermark_on();
             return Ok(Progress::Idle);
         };

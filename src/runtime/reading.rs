@@ -10,6 +10,9 @@ use crate::plan::Feed;
 /// to stay in memory.
 pub const PIECE_ROWS_MAX: u64 = 131_072;
 
+/// The bound for a batch at a time, whatever its size.
+pub const ONE_BATCH: u64 = 1;
+
 /// The readers of one feed's streams, and how far they are.
 pub struct Reading {
     pub consumer: String,
@@ -95,16 +98,12 @@ impl Reading {
         })
     }
 
-    /// Returns the next batches to take, or `None` if everything has been taken. Changing streams come a
-    /// batch at a time, so that every change is seen in its order.
+    /// Returns the next batches to take, about `rows_max` rows and at least one batch, or `None` if everything has
+    /// been taken. Changing streams come a batch at a time, so that every change is seen in its order.
     ///
     /// # Errors
     /// DuckDB's own.
-    pub fn next_piece(
-        &self,
-        session: &Session,
-        batches_max: usize,
-    ) -> anyhow::Result<Option<Piece>> {
+    pub fn next_piece(&self, session: &Session, rows_max: u64) -> anyhow::Result<Option<Piece>> {
         let positions: Vec<u64> = (self.inputs.iter())
             .map(|input| input.position.unwrap_or(0))
             .collect();
@@ -125,14 +124,14 @@ impl Reading {
             if changing && any {
                 continue;
             }
-            let batches_max = if changing { 1 } else { batches_max };
-            for note in batches_after(session, &input.stream, positions[index], batches_max)? {
+            let rows_max = if changing { ONE_BATCH } else { rows_max };
+            for note in batches_after(session, &input.stream, positions[index], rows_max)? {
                 piece.ranges[index].1 = note.seq;
                 piece.rows[index] += note.rows;
                 piece.trigger_us = piece.trigger_us.max(note.trigger_us);
                 any = true;
             }
-            if any && (changing || batches_max == 1) {
+            if any && rows_max == ONE_BATCH {
                 break;
             }
         }
@@ -155,7 +154,7 @@ impl Reading {
         for input in &self.inputs {
             let (from, head) = (input.position.unwrap_or(0), input.stream.head());
             let notes = if head > from {
-                batches_after(session, &input.stream, from, usize::MAX)?
+                batches_after(session, &input.stream, from, u64::MAX)?
             } else {
                 Vec::new()
             };
@@ -230,12 +229,13 @@ impl Reading {
     }
 }
 
-/// Returns the batches after `from`, oldest first, up to about [`PIECE_ROWS_MAX`] rows but at least one.
+/// Returns the batches after `from`, oldest first, up to about `rows_max` and [`PIECE_ROWS_MAX`] rows but at least
+/// one.
 fn batches_after(
     session: &Session,
     stream: &Stream,
     from: u64,
-    batches_max: usize,
+    rows_max: u64,
 ) -> anyhow::Result<Vec<BatchNote>> {
     let notes = match stream.recent_after(from) {
         Some(notes) => notes,
@@ -243,9 +243,9 @@ fn batches_after(
     };
     let mut rows = 0;
     let mut taken = Vec::new();
-    for note in notes.into_iter().take(batches_max) {
+    for note in notes {
         rows += note.rows;
-        if rows > PIECE_ROWS_MAX && !taken.is_empty() {
+        if rows > rows_max.min(PIECE_ROWS_MAX) && !taken.is_empty() {
             break;
         }
         taken.push(note);

@@ -190,7 +190,8 @@ impl Step for Sink {
         if self.reading.needs_content() {
             return self.content();
         }
-        let Some(piece) = self.reading.next_piece(&self.session, usize::MAX)? else {
+        let rows_max = self.output.writer.rows_max();
+        let Some(piece) = self.reading.next_piece(&self.session, rows_max)? else {
             return self.flush(false);
         };
         let trigger = DateTime::from_timestamp_micros(piece.trigger_us).unwrap_or_default();

@@ -108,7 +108,7 @@ impl Tail {
         session: &Session,
         each: &mut dyn FnMut(RecordBatch) -> anyhow::Result<()>,
     ) -> anyhow::Result<Looked> {
-        let Some(piece) = self.reading.next_piece(session, usize::MAX)? else {
+        let Some(piece) = self.reading.next_piece(session, u64::MAX)? else {
             return Ok(Looked::Nothing);
         };
         let ranges = piece.params();

@@ -140,7 +140,7 @@ impl Step for Timed {
         if self.stream.overfull().is_some() {
             return Ok(Progress::Idle);
         }
-        let piece = self.reading.next_piece(&self.session, usize::MAX)?;
+        let piece = self.reading.next_piece(&self.session, u64::MAX)?;
         let ends: Vec<u64> = match &piece {
             Some(piece) => piece.ranges.iter().map(|(_, end)| *end).collect(),
             None => self.reading.positions(),

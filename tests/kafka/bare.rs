@@ -53,11 +53,11 @@ impl Bare {
     }
 }
 
-/// Sends ready payloads once connected; returns how long that took, acknowledgements included.
+/// Sends ready payloads; returns how long that took, connection and acknowledgements included.
 pub fn bare_producer(server: String, payloads: &[impl AsRef<[u8]>], topic: &str) -> Duration {
+    let start = Instant::now();
     let producer = Bare::new(server);
     producer.connect(topic);
-    let start = Instant::now();
     for payload in payloads {
         producer.send(payload.as_ref(), topic);
     }

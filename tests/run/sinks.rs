@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::setting::{Setting, assert_rows, column, file_names, file_rows, ids};
-use crate::support::binary::binary;
-use crate::support::http::Reply;
+use crate::support::binary::{Project, binary, wait_until};
+use crate::support::http::{Reply, Server};
 
 const SOURCE: &str = "CREATE TABLE t (id BIGINT, name STRING AS ('name, \"' || id || '\"'), at TIMESTAMP AS (make_timestamp(id)))
     WITH (connector = 'http', url = '${URL}/rows', interval = '1h');\n";
@@ -69,6 +69,63 @@ fn files_of_every_kind_are_whole_and_read_back() {
         }
         assert_rows(&rows, &expected(), &name);
     }
+}
+
+#[test]
+fn a_file_ends_with_the_batch_that_fills_it() {
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        "CREATE TABLE g (n BIGINT) WITH (connector = 'generate', rows = 20000, batch.max_rows = 100);
+         CREATE SINK f FROM g WITH (connector = 'file', path = 'out/f.json', roll.size = '10kB');",
+    );
+    project
+        .omlsp(["run", "p.sql", "--once"])
+        .run()
+        .expect_code(0);
+    let folder = project.path().join("out");
+    let names = file_names(&folder);
+    let of = |name: &String| std::fs::read_to_string(folder.join(name)).expect("it is a file");
+    let texts: Vec<String> = names.iter().map(of).collect();
+    let (last, full) = texts.split_last().expect("there are files");
+    // A row takes 8 to 12 bytes: one batch more than is wanted at most.
+    let sizes: Vec<usize> = full.iter().map(String::len).collect();
+    assert!(
+        sizes.iter().all(|size| (10_000..11_400).contains(size)),
+        "{sizes:?}"
+    );
+    assert!(last.len() < 11_400);
+    let rows: Vec<String> = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    assert_eq!(texts.concat(), rows.concat());
+}
+
+#[test]
+fn an_http_sink_in_trouble_repeats_few_rows() {
+    let server = Server::start();
+    server.on("POST", "/", |request| {
+        let n = request.body_json()["n"].as_i64().expect("a number");
+        Reply::status(if n == 560 { 503 } else { 200 })
+    });
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        format!(
+            "CREATE TABLE g (n BIGINT) WITH (connector = 'generate', rows = 1000, batch.max_rows = 50);
+             CREATE SINK s FROM g WITH (connector = 'http', url = '{}/', retry.max_attempts = 1);",
+            server.url()
+        ),
+    );
+    let running = project.omlsp(["run", "p.sql"]).spawn();
+    let asked = |n: i64| {
+        let requests = server.requests();
+        let of = |request: &&crate::support::http::Request| request.body_json()["n"] == n;
+        requests.iter().filter(of).count()
+    };
+    wait_until(|| asked(560) == 3, "the row is refused three times");
+    running.interrupt();
+    running.wait();
+    assert_eq!((asked(0), asked(449)), (1, 1));
+    assert!(asked(559) >= 3 && asked(561) == 0);
 }
 
 #[test]

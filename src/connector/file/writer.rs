@@ -19,6 +19,9 @@ use crate::connector::{Context, Event, Flushed, SinkWriter};
 /// The number of the first file of a sink.
 const FIRST: u64 = 1;
 
+/// What a row may take in a file that has none yet.
+const ROW_BYTES_GUESS: u64 = 1024;
+
 /// What is kept with the sink's position.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +43,7 @@ pub(super) struct FileWriter {
 /// The file that rows are added to: it has at least one.
 struct OpenFile {
     body: Body,
+    rows: u64,
     temporary: Temporary,
     since: DateTime<Utc>,
 }
@@ -86,6 +90,7 @@ impl FileWriter {
         let temporary = Temporary(Some(path));
         Ok(OpenFile {
             body: Body::new(self.sink.format, &self.schema, file)?,
+            rows: 0,
             temporary,
             since: now,
         })
@@ -155,6 +160,7 @@ impl SinkWriter for FileWriter {
         open.body
             .write(&rows)
             .with_context(|| format!("cannot write file {} of the sink", self.state.next))?;
+        open.rows += rows.num_rows() as u64;
         self.open = Some(open);
         Ok(())
     }
@@ -173,6 +179,17 @@ impl SinkWriter for FileWriter {
         }
         let state = serde_json::to_string(&self.state).expect("a number serializes");
         Ok(Flushed::Durable(Some(state)))
+    }
+
+    /// As many as the file may still take.
+    fn rows_max(&self) -> u64 {
+        let (size, rows) = match &self.open {
+            Some(open) => (open.body.size(), open.rows),
+            None => (0, 0),
+        };
+        let row_bytes = size.checked_div(rows).unwrap_or(ROW_BYTES_GUESS);
+        let room = self.sink.roll_size.saturating_sub(size);
+        (room / row_bytes.max(1)).max(1)
     }
 }
 

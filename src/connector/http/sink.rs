@@ -31,6 +31,10 @@ const NOT_OF_THE_ROW: &[u16] = &[401, 403, 404, 405, 407];
 /// few megabytes more.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The rows after which the position is written, if they were sent one by one: after a failure about as many are
+/// sent again.
+const ROWS_PER_POSITION: usize = 100;
+
 /// A writer has one thread, so one connection is enough; the second is for a token.
 const CONNECTIONS: usize = 2;
 
@@ -139,6 +143,10 @@ impl SinkWriter for HttpWriter {
     fn flush(&mut self, _end: bool, context: &Context) -> anyhow::Result<Flushed> {
         self.send(context)?;
         Ok(Flushed::Durable(None))
+    }
+
+    fn rows_max(&self) -> u64 {
+        self.target.batch_rows.max(ROWS_PER_POSITION) as u64
     }
 }
 
