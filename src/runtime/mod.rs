@@ -31,6 +31,7 @@ mod status;
 mod step;
 mod stream;
 mod tail;
+mod ticks;
 mod tide;
 mod timed;
 

@@ -13,6 +13,7 @@ use super::ingest::Ingest;
 use super::shared::Shared;
 use super::status::State;
 use super::stream::Stream;
+use super::ticks::{NextTick, next_tick};
 use crate::connector::{Cadence, Context, Overlap, ReadEnd, Schedule, SourceReader, Stopped};
 use crate::engine::Ledger;
 use crate::plan::{Node, SourcePlan};
@@ -86,6 +87,8 @@ impl SourceNode {
             Schedule::Interval(_) => Some(self.shared.now()),
             Schedule::Cron { .. } => schedule.next_after(self.shared.now()),
         };
+        // Until when each tick has been answered for.
+        let mut seen = None;
         while let Some(tick) = due {
             if !self.sleep_until(tick).await {
                 break;
@@ -101,7 +104,10 @@ impl SourceNode {
                 status.set_state(State::Finished);
                 break;
             }
-            due = self.next_tick(schedule, overlap, tick);
+            let now = self.shared.now();
+            let last = seen.map_or(tick, |seen| tick.max(seen));
+            due = self.next_tick((schedule, overlap), last, now);
+            seen = Some(now);
         }
         true
     }
@@ -113,49 +119,21 @@ impl SourceNode {
         }
     }
 
-    /// Returns the tick after `tick`, given that it is over now.
+    /// Returns the tick after those until `seen`, given that a poll is over at `now`; counts what no poll answers.
     fn next_tick(
         &self,
-        schedule: &Schedule,
-        overlap: Overlap,
-        tick: DateTime<Utc>,
+        (schedule, overlap): (&Schedule, Overlap),
+        seen: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let now = self.shared.now();
-        let next = schedule.next_after(tick)?;
-        if next > now {
-            return Some(next);
-        }
-        let waited = match overlap {
-            Overlap::Skip => schedule.next_after(now)?,
-            Overlap::Queue => next,
-        };
-        let missed = self.missed(schedule, next, now, overlap);
+        let NextTick { due, missed } = next_tick(schedule, overlap, seen, now)?;
         if missed > 0 {
             let status = self.shared.board.status(self.name());
             if status.ticks_skipped.fetch_add(missed, Ordering::Relaxed) == 0 {
                 tracing::warn!(entity = %self.name(), missed, "the last poll took longer than its schedule; ticks are skipped");
             }
         }
-        Some(waited)
-    }
-
-    /// Counts the ticks from `first` to `now` that no poll answers, up to a bound.
-    fn missed(
-        &self,
-        schedule: &Schedule,
-        first: DateTime<Utc>,
-        now: DateTime<Utc>,
-        overlap: Overlap,
-    ) -> u64 {
-        /// Enough to tell that it is many.
-        const COUNTED_MAX: u64 = 1000;
-        let mut count = 0;
-        let mut due = Some(first);
-        while let Some(tick) = due.filter(|tick| *tick <= now && count < COUNTED_MAX) {
-            count += 1;
-            due = schedule.next_after(tick);
-        }
-        count - u64::from(overlap == Overlap::Queue && count > 0)
+        Some(due)
     }
 
     /// Sleeps; returns false if the source was stopped meanwhile.

@@ -61,7 +61,7 @@ fn an_interval_polls_at_once_and_then_at_even_distances() {
     );
 }
 
-/// Polls every 50 ms a server that holds the first answer back; returns the scheduled instants.
+/// Polls every 100 ms a server that holds the first answer back; returns the scheduled instants of three polls.
 fn overlapping(overlap: &str) -> (Vec<i64>, String) {
     let sql = format!(
         "CREATE TABLE t (id BIGINT, at_ms BIGINT AS (TRIGGER_EPOCH_TIME()))
@@ -73,7 +73,7 @@ fn overlapping(overlap: &str) -> (Vec<i64>, String) {
         vec![ids([1]).delay(Duration::from_millis(550)), ids([2])],
     );
     let mut running = setting.run(["--ephemeral"]).spawn();
-    running.wait_until(|running| running.stdout_line_count() >= 2, "two polls");
+    running.wait_until(|running| running.stdout_line_count() >= 3, "three polls");
     running.interrupt();
     let output = running.wait().expect_code(0);
     let instants = output
@@ -101,6 +101,10 @@ fn one_tick_waits_if_asked_to() {
     assert_eq!(
         instants[1], next,
         "the tick that waited keeps its instant: {instants:?}"
+    );
+    assert!(
+        instants[2] - instants[0] >= 500,
+        "one tick waits, not each: {instants:?}"
     );
     assert!(
         stderr.contains("skipped"),
