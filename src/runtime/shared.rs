@@ -184,7 +184,7 @@ impl Shared {
         }
     }
 
-    /// Adds a line to `omlsp_errors`.
+    /// Adds a line to `omlsp_errors`, its payload masked here; whoever says the message in the log too has masked it.
     pub fn record(
         &self,
         entity: &str,
@@ -197,7 +197,7 @@ impl Shared {
             entity: entity.to_owned(),
             stage,
             message,
-            payload,
+            payload: payload.map(|payload| self.mask(&payload)),
         };
         let session = self.errors();
         if let Err(error) = Ledger::new(&session).record_errors(&[record]) {
@@ -257,7 +257,7 @@ impl Shared {
             Event::Recovered => status.recovered(),
             Event::Reject(Reject { message, payload }) => {
                 status.rejected.fetch_add(1, Relaxed);
-                let (message, payload) = (self.mask(&message), self.mask(&payload));
+                let message = self.mask(&message);
                 tracing::warn!(%entity, "a row was refused: {message}");
                 self.record(entity, "write", message, Some(payload));
             }

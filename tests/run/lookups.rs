@@ -487,3 +487,23 @@ fn a_materialized_view_keeps_its_answers() {
     let counts = setting.rows("FROM counted ORDER BY name");
     assert_eq!(column(&counts, "n"), [1, 1, 1, 1].map(Value::from));
 }
+
+#[test]
+fn secrets_are_masked_in_the_questions_and_rows_that_are_kept() {
+    let secret = "CREATE SECRET pass WITH (backend = 'meta') AS 'open-sesame-1234';";
+    let pipeline = pipeline("headers.x-pass = SECRET pass", LEFT);
+    let setting = Setting::new(&format!("{secret} {pipeline}"));
+    serve(&setting, &[Some("open-sesame-1234"), Some("BB")]);
+    let echoing = Reply::json(r#"[{"name": "open-sesame-1234", "rank": "first"}]"#);
+    setting.server.script("/names/BB", vec![echoing]);
+    let failing = vec![Reply::status(500)];
+    (setting.server).script("/names/open-sesame-1234", failing);
+    setting.once_kept().expect_code(1);
+    let errors = setting.errors();
+    let payloads: Vec<&str> = errors.iter().map(|error| error.payload.as_str()).collect();
+    assert_eq!(payloads.len(), 2, "{errors:#?}");
+    assert!(
+        (payloads.iter()).all(|text| text.contains("***") && !text.contains("open-sesame")),
+        "{errors:#?}"
+    );
+}
