@@ -141,5 +141,15 @@ impl JsonRows<'_> {
     }
 }
 
+/// Returns the one row of a batch as JSON, for people.
+pub fn row_json(rows: &RecordBatch) -> String {
+    let mut line = Vec::new();
+    let encoder = JsonEncoder::new(rows.schema_ref(), &[]);
+    if let Err(error) = encoder.and_then(|encoder| encoder.encode_lines(rows, &mut line)) {
+        return error.to_string();
+    }
+    String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests;

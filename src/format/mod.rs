@@ -29,4 +29,4 @@ pub use self::csv::CsvEncoder;
 pub use self::decode::{Decoder, Page, not_text};
 pub use self::instant::TimestampUnit;
 pub use self::jq::{Filter, JqError, Way};
-pub use self::json::{JsonEncoder, JsonRows};
+pub use self::json::{JsonEncoder, JsonRows, row_json};

@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::reading::{Piece, borrowed, inserted_of};
 use super::shared::Shared;
 use crate::batch::array::{ArrayRef, UInt64Array};
-use crate::batch::{Decoded, RecordBatch, compute, datatypes};
+use crate::batch::{Decoded, RecordBatch, Reject, compute, datatypes};
 use crate::connector::{CacheLimits, Context, LookupConnector, OnError, Stop, Stopped};
 use crate::engine::{Session, SqlFault};
+use crate::format::row_json;
 use crate::plan::{Feed, LookupPlan, LookupStep};
 
 /// Room for so many requests at a time, at most, is made before there is something to ask.
@@ -181,14 +182,22 @@ impl Asking<'_> {
                 None => open.push(question),
             }
         }
+        let mut rejects = Vec::new();
         for (question, decoded) in self.request_all(open)? {
-            let rows = self.accepted(decoded)?;
+            rejects.extend(decoded.rejects);
+            self.refuse(&rejects)?;
+            let rows = decoded.rows;
             if let Some(cache) = cache.as_mut() {
                 cache.put(question.values, rows.clone(), self.trigger);
             }
             answered.push(question.row, rows)?;
         }
-        self.fill(session, answers, self.with_params(params, answered)?)
+        let rows = self.with_params(params, answered)?;
+        self.fill((session, answers), rows, &mut rejects)?;
+        self.refuse(&rejects)?;
+        let on_error = self.lookup.connector.limits().on_error;
+        (self.shared).set_aside(&self.lookup.name, &rejects, on_error);
+        Ok(())
     }
 
     /// Sends the requests, as many at a time as the lookup allows; answers come in order of the questions.
@@ -221,25 +230,16 @@ impl Asking<'_> {
         Ok(all)
     }
 
-    /// Sets rows that do not fit aside.
-    fn accepted(&self, decoded: Decoded) -> anyhow::Result<RecordBatch> {
-        let limits = self.lookup.connector.limits();
-        for reject in decoded.rejects {
-            match limits.on_error {
-                OnError::Fail => anyhow::bail!(
-                    "a row of `{}` does not fit: {}",
-                    self.lookup.name,
-                    reject.message
-                ),
-                OnError::Skip => {}
-                OnError::DeadLetter => {
-                    let message = self.shared.mask(&reject.message);
-                    self.shared
-                        .record(&self.lookup.name, "decode", message, Some(reject.payload));
-                }
-            }
+    /// Fails over the first row that does not fit, under `on_error = 'fail'`.
+    fn refuse(&self, rejects: &[Reject]) -> anyhow::Result<()> {
+        match (self.lookup.connector.limits().on_error, rejects.first()) {
+            (OnError::Fail, Some(reject)) => anyhow::bail!(
+                "a row of `{}` does not fit: {}",
+                self.lookup.name,
+                reject.message
+            ),
+            _ => Ok(()),
         }
-        Ok(decoded.rows)
     }
 
     /// Puts the params that were asked for in front of each row of their answer.
@@ -276,13 +276,13 @@ impl Asking<'_> {
         Arc::new(datatypes::Schema::new(fields))
     }
 
-    /// Writes the answers with their generated columns; a row whose columns cannot be computed is set
-    /// aside.
+    /// Writes the answers with their generated columns; a row whose columns cannot be computed is added to the
+    /// rejects.
     fn fill(
         &self,
-        session: &Session,
-        answers: &str,
+        (session, answers): (&Session, &str),
         rows: Option<RecordBatch>,
+        rejects: &mut Vec<Reject>,
     ) -> anyhow::Result<()> {
         let table = crate::sql::quote_ident(answers);
         let trigger_us = self.trigger.timestamp_micros();
@@ -302,15 +302,15 @@ impl Asking<'_> {
             let Err(error) = session.execute_over(&sql, &part, &[&trigger_us]) else {
                 continue;
             };
-            let of_rows = error
-                .downcast_ref::<SqlFault>()
-                .is_some_and(SqlFault::is_of_rows);
-            match (of_rows, part.num_rows()) {
-                (false, _) => return Err(error),
-                (true, 1) => self
-                    .shared
-                    .note_error(&self.lookup.name, "decode", &error, None),
-                (true, count) => {
+            let fault = error.downcast_ref::<SqlFault>();
+            let fault = fault.filter(|fault| fault.is_of_rows());
+            match (fault, part.num_rows()) {
+                (None, _) => return Err(error),
+                (Some(fault), 1) => rejects.push(Reject {
+                    message: fault.message.clone(),
+                    payload: row_json(&part),
+                }),
+                (Some(_), count) => {
                     open.push(part.slice(count / 2, count - count / 2));
                     open.push(part.slice(0, count / 2));
                 }

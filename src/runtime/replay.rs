@@ -251,6 +251,7 @@ impl<'r> Replay<'r> {
         for source in &self.sources {
             source.node.note_last_rejects();
         }
+        self.runtime.note_last_rejects();
         tracing::info!(events = played, "played");
         Ok(match stage {
             Stage::Over(replayed) => replayed,

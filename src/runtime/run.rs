@@ -398,6 +398,7 @@ impl Runtime {
         if let Some(driver) = driver {
             driver.end();
         }
+        self.note_last_rejects();
         let when = match self.crew.is_empty() {
             true => janitor::When::AtEnd,
             // Somebody did not end in time, and may still write.
@@ -407,6 +408,16 @@ impl Runtime {
             tracing::warn!("cannot delete what has been consumed: {error:#}");
         }
         outcome
+    }
+
+    /// Says how many rows of lookups did not fit that the log has not been told of; sources say it themselves.
+    pub(super) fn note_last_rejects(&self) {
+        for node in &self.plan().nodes {
+            if let Work::Lookup(plan) = &node.work {
+                let on_error = plan.connector.limits().on_error;
+                self.shared.note_last_rejects(&node.name, on_error);
+            }
+        }
     }
 
     async fn until_drained(

@@ -163,6 +163,38 @@ impl Shared {
         }
     }
 
+    /// Sets rows aside that did not fit: they are counted, told in the log, and recorded if they are to be kept.
+    pub fn set_aside(&self, entity: &str, rejects: &[Reject], on_error: OnError) {
+        let Some(first) = rejects.first() else {
+            return;
+        };
+        let count = u64::try_from(rejects.len()).unwrap_or(u64::MAX);
+        let rejected = &self.board.status(entity).rejected;
+        rejected.fetch_add(count, Ordering::Relaxed);
+        if on_error == OnError::DeadLetter
+            && let Err(error) = self.record_rejects(entity, rejects)
+        {
+            tracing::error!(%entity, "cannot record rows that did not fit in the state: {error:#}");
+        }
+        self.note_rejects(entity, count, &first.message, on_error);
+    }
+
+    /// Adds the rows to `omlsp_errors`, all in one transaction.
+    fn record_rejects(&self, entity: &str, rejects: &[Reject]) -> anyhow::Result<()> {
+        let time = self.now();
+        let record = |reject: &Reject| ErrorRecord {
+            time,
+            entity: entity.to_owned(),
+            stage: "decode",
+            message: self.mask(&reject.message),
+            payload: Some(self.mask(&reject.payload)),
+        };
+        let records: Vec<ErrorRecord> = rejects.iter().map(record).collect();
+        // One of its own: a panic in a transaction must not leave the one for all other errors in it.
+        let session = self.database.session()?;
+        session.transaction(|session| Ledger::new(session).record_errors(&records))
+    }
+
     /// Says in the log that rows did not fit, and why the first of them: at once, and of those that follow soon when
     /// some time has passed.
     pub fn note_rejects(&self, entity: &str, count: u64, first: &str, on_error: OnError) {
@@ -185,13 +217,7 @@ impl Shared {
     }
 
     /// Adds a line to `omlsp_errors`, its payload masked here; whoever says the message in the log too has masked it.
-    pub fn record(
-        &self,
-        entity: &str,
-        stage: &'static str,
-        message: String,
-        payload: Option<String>,
-    ) {
+    fn record(&self, entity: &str, stage: &'static str, message: String, payload: Option<String>) {
         let record = ErrorRecord {
             time: self.now(),
             entity: entity.to_owned(),

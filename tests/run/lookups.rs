@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::setting::{Setting, assert_rows, column, sorted};
+use crate::support::binary::Output;
 use crate::support::http::{Reply, Request};
 
 /// A source of `asking` rows and a lookup of names by symbol; `{lookup}` and `{rest}` differ.
@@ -441,6 +442,55 @@ fn a_row_of_an_answer_that_does_not_fit_is_set_aside() {
     let errors = setting.errors();
     assert_eq!(errors.len(), 1, "{errors:#?}");
     assert_eq!(errors[0].entity, "names");
+}
+
+/// Runs a lookup of which two rows do not fit, one of them in a computed column; returns what was printed.
+fn with_misfits(on_error: &str) -> (Setting, Output) {
+    let sql = pipeline(&format!("on_error = '{on_error}'"), LEFT).replace(
+        "rank BIGINT)",
+        "rank BIGINT, code BIGINT AS (CAST(CASE rank WHEN 7 THEN name ELSE '1' END AS BIGINT)))",
+    );
+    let setting = Setting::new(&sql);
+    serve(&setting, &[Some("BB")]);
+    let body = r#"[{"name": "good", "rank": 1}, {"name": "bad", "rank": "first"}, {"name": "odd", "rank": 7}]"#;
+    setting.server.script("/names/BB", vec![Reply::json(body)]);
+    let output = setting.once_kept();
+    (setting, output)
+}
+
+#[test]
+fn rows_of_answers_that_do_not_fit_are_counted_and_told() {
+    for on_error in ["dead_letter", "skip"] {
+        let (setting, output) = with_misfits(on_error);
+        let output = output.expect_code(0);
+        let names = column(&output.json_lines(), "name");
+        assert_eq!(names, ["good"].map(Value::from), "{output}");
+        let told = (output.stderr.lines()).filter(|line| line.contains("did not fit"));
+        let told: Vec<&str> = told.collect();
+        assert!(
+            told.len() == 1 && told[0].contains("entity=names") && told[0].contains("rows=2"),
+            "{output}"
+        );
+        let payloads: Vec<String> = (setting.errors().into_iter())
+            .map(|error| error.payload)
+            .collect();
+        if on_error == "skip" {
+            assert_eq!(payloads, [""; 0]);
+            continue;
+        }
+        assert_eq!(payloads.len(), 2, "{payloads:?}");
+        for row in ["first", "odd"] {
+            let has = |payload: &String| payload.contains(row);
+            assert!(payloads.iter().any(has), "{payloads:?}");
+        }
+    }
+}
+
+#[test]
+fn a_row_of_an_answer_that_must_fit_fails_its_batch() {
+    let (_, output) = with_misfits("fail");
+    let output = output.expect_code(1);
+    assert_eq!(output.stdout, "", "{output}");
 }
 
 #[test]

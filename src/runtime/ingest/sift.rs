@@ -30,7 +30,7 @@ impl Ingest {
                     if count <= 1 {
                         rejects.push(Reject {
                             message: fault.message.clone(),
-                            payload: row_json(&part),
+                            payload: crate::format::row_json(&part),
                         });
                     } else {
                         parts.push(part.slice(count / 2, count - count / 2));
@@ -53,14 +53,4 @@ impl Ingest {
         session.execute_over(&sql, rows, &[&trigger_us])?;
         self.refuse_nulls(session, "temp.next")
     }
-}
-
-/// Returns the one row of a batch as JSON, for people.
-fn row_json(rows: &RecordBatch) -> String {
-    let mut line = Vec::new();
-    let encoder = crate::format::JsonEncoder::new(rows.schema_ref(), &[]);
-    if let Err(error) = encoder.and_then(|encoder| encoder.encode_lines(rows, &mut line)) {
-        return error.to_string();
-    }
-    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
