@@ -1,5 +1,6 @@
 //! `omlsp run`: validate, bring the state in line, run until the end or a signal.
 
+use std::env::VarError;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,14 +57,8 @@ pub struct Arguments {
     /// Serve metrics, health and a page to watch, such as 127.0.0.1:9090; a port alone is one of loopback
     #[arg(long, value_name = "ADDR", value_parser = server::http::resolve)]
     listen: Option<SocketAddr>,
-    /// What the page and its SQL ask for; needed beyond loopback
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "OMLSP_LISTEN_TOKEN",
-        hide_env_values = true,
-        requires = "listen"
-    )]
+    /// What the page and its SQL ask for; needed beyond loopback [env: OMLSP_LISTEN_TOKEN]
+    #[arg(long, value_name = "TOKEN", requires = "listen")]
     listen_token: Option<String>,
     /// A name, besides localhost and addresses, under which the listener may be called; may be repeated
     #[arg(long, value_name = "NAME", requires = "listen")]
@@ -91,6 +86,9 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
 }
+
+/// Has the listener's token where no argument has it. It is read only to listen: it may be set for every run.
+const TOKEN_VARIABLE: &str = "OMLSP_LISTEN_TOKEN";
 
 /// What a replay and its options cannot be with.
 const WITHOUT_REPLAY: [&str; 5] = ["record", "once", "replace", "plan", "listen"];
@@ -328,11 +326,10 @@ fn bind(arguments: &Arguments) -> anyhow::Result<Option<http::Bound>> {
     let Some(address) = arguments.listen else {
         return Ok(None);
     };
-    let token = arguments.listen_token.as_deref();
-    let token = token.filter(|token| !token.is_empty());
+    let token = token(arguments.listen_token.as_deref());
     if token.is_none() && !address.ip().is_loopback() {
         let message = format!(
-            "{address} can be reached from other machines: give a --listen-token, or OMLSP_LISTEN_TOKEN\n"
+            "{address} can be reached from other machines: give a --listen-token, or {TOKEN_VARIABLE}\n"
         );
         clap::Error::raw(clap::error::ErrorKind::MissingRequiredArgument, message).exit();
     }
@@ -342,6 +339,20 @@ fn bind(arguments: &Arguments) -> anyhow::Result<Option<http::Bound>> {
         hosts: arguments.listen_host.clone(),
     };
     http::Bound::new(options).map(Some)
+}
+
+/// Returns the listener's token, if there is one: the argument, or else what the environment has.
+fn token(given: Option<&str>) -> Option<String> {
+    let token = match (given, std::env::var(TOKEN_VARIABLE)) {
+        (Some(given), _) => given.to_owned(),
+        (None, Ok(token)) => token,
+        (None, Err(VarError::NotPresent)) => return None,
+        (None, Err(VarError::NotUnicode(_))) => {
+            let message = format!("{TOKEN_VARIABLE} is not UTF-8\n");
+            clap::Error::raw(clap::error::ErrorKind::InvalidUtf8, message).exit();
+        }
+    };
+    Some(token).filter(|token| !token.is_empty())
 }
 
 /// Opens the pipeline to clients: the control socket in the state directory, and the listener.

@@ -196,6 +196,21 @@ fn beyond_loopback_a_token_is_needed() {
 }
 
 #[test]
+fn a_token_in_the_environment_is_for_those_who_listen() {
+    let project = Project::new();
+    let sql = "CREATE TABLE numbers (n BIGINT) WITH (connector = 'generate', rows = 3);";
+    project.file("p.sql", sql);
+    let run = |more: &[&str]| {
+        let args = ["run", "p.sql"].iter().chain(more);
+        let omlsp = project.omlsp(args.copied());
+        omlsp.env("OMLSP_LISTEN_TOKEN", TOKEN).run()
+    };
+    run(&["--once", "--ephemeral", "--record", "rec"]).expect_code(0);
+    run(&["--replay", "rec"]).expect_code(0);
+    run(&["--once", "--listen-token", "x"]).expect_code(2);
+}
+
+#[test]
 fn an_address_in_use_is_told_before_anything_starts() {
     let project = project();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
