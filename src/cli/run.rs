@@ -142,6 +142,22 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(ready) = prepare(arguments, &environment)? else {
         return Ok(Outcome::Failed);
     };
+    let recorder = arguments.record.as_deref().map(Recorder::create);
+    let recorder = recorder.transpose()?.map(Arc::new);
+    let ended = run_ready(arguments, ready, (environment, listener), recorder.as_ref());
+    if let (Err(_), Some(recorder)) = (&ended, recorder) {
+        recorder.discard_unused();
+    }
+    ended
+}
+
+/// Brings the state in line and runs the pipeline.
+fn run_ready(
+    arguments: &Arguments,
+    ready: Ready,
+    (environment, listener): (Environment, Option<http::Bound>),
+    recorder: Option<&Arc<Recorder>>,
+) -> anyhow::Result<Outcome> {
     let Ready {
         sources,
         catalog,
@@ -149,8 +165,6 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
         mut opened,
         binder,
     } = ready;
-    let recorder = arguments.record.as_deref().map(Recorder::create);
-    let recorder = recorder.transpose()?.map(Arc::new);
     if !opened.apply((&plan, &sources), arguments)? {
         return Ok(Outcome::Done);
     }
@@ -163,7 +177,7 @@ fn run_live(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if plan.has_large_statements() {
         database.use_all_processors()?;
     }
-    let shared = replay::recorded(database, &plan, recorder.as_ref())?;
+    let shared = replay::recorded(database, &plan, recorder)?;
     let options = RunOptions {
         once: arguments.once,
         is_new,

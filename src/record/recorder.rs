@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -42,6 +43,8 @@ pub struct Recorder {
     scrub: SharedScrub,
     /// Why the record is not whole.
     trouble: Mutex<Option<String>>,
+    /// Something came in, or was due.
+    used: AtomicBool,
 }
 
 impl Recorder {
@@ -67,6 +70,7 @@ impl Recorder {
             file: Mutex::new(file),
             scrub: SharedScrub::default(),
             trouble: Mutex::default(),
+            used: AtomicBool::new(false),
         })
     }
 
@@ -142,8 +146,21 @@ impl Recorder {
         self.write(at, Event::Stopped { entity });
     }
 
+    /// Removes the record if nothing is in it: the run failed before it began, and the next one may be recorded there.
+    pub fn discard_unused(&self) {
+        if self.used.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), "the record of nothing cannot be removed: {error}");
+        }
+    }
+
     /// Writes a line. The texts in it have been scrubbed.
     pub fn write(&self, at: DateTime<Utc>, event: Event) {
+        if !matches!(event, Event::Begin { .. } | Event::Cursor { .. }) {
+            self.used.store(true, Ordering::Relaxed);
+        }
         let line = Line { at, event };
         let mut text = serde_json::to_vec(&line).expect("a line has no keys but texts");
         text.push(b'\n');

@@ -195,3 +195,26 @@ fn a_record_and_a_state_are_never_written_over() {
     assert!(!stage.project.path().join("other").exists());
     assert!(!stage.project.path().join(".omlsp").exists());
 }
+
+#[test]
+fn a_start_that_fails_leaves_room_for_its_record() {
+    let sql = |columns: &str| {
+        format!(
+            "CREATE TABLE t ({columns}) WITH (connector = 'http', url = '${{URL}}/t', interval = '1m');"
+        )
+    };
+    let server = Server::start();
+    server.script("/t", vec![Reply::json("[{\"id\": 1}]")]);
+    let stage = Stage::new(&sql("id INTEGER")).env("URL", server.url());
+    let run = |more: &[&str]| {
+        let args = ["run", "pipeline.sql", "--once", "--record", "record"].iter();
+        stage.omlsp(args.chain(more).copied()).run()
+    };
+    run(&[]).expect_code(0);
+    std::fs::remove_dir_all(stage.project.path().join("record")).expect("it was recorded");
+    stage.project.file("pipeline.sql", sql("id BIGINT"));
+    let refused = run(&[]).expect_code(1);
+    assert!(refused.stderr.contains("--replace"), "{refused}");
+    run(&["--replace"]).expect_code(0);
+    assert!(stage.record().contains("/t"));
+}
