@@ -509,7 +509,10 @@ pub fn replace_variables(
     Ok(replaced)
 }
 
-/// Parses `500ms`, `5s`, `1m`, `1h`, `1d`, also `1.5s`; `None` for anything else.
+/// A longer time is a mistake, and the instant at its end may be none that can be.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Parses `500ms`, `5s`, `1m`, `1h`, `1d`, also `1.5s`, up to a hundred years; `None` for anything else.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let unit_seconds = match unit {
@@ -521,7 +524,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => 86400.0,
         _ => return None,
     };
-    Duration::try_from_secs_f64(number * unit_seconds).ok()
+    let duration = Duration::try_from_secs_f64(number * unit_seconds).ok()?;
+    (duration <= DURATION_MAX).then_some(duration)
 }
 
 /// Parses `4096`, `10kB`, `64MiB`, `1GiB` into bytes; `None` for anything else.

@@ -54,11 +54,7 @@ impl Client {
         let auth = Auth::take(options, &mut mask);
         let retry = RetryPolicy::take(options);
         let limits = take_limits(options, concurrency);
-        let rate = options.parsed(
-            "rate_limit",
-            "a rate such as '30/3s' or '100/m'",
-            Rate::parse,
-        );
+        let rate = Rate::take(options);
         let roots = options.text("tls.ca").map_or_else(Vec::new, |path| {
             read_certificates(path.expose().trim()).unwrap_or_else(|error| {
                 let message = format!("`tls.ca` cannot be used: {error}");

@@ -8,9 +8,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::connector::context::{Stop, Stopped};
+use crate::diagnostic::Diagnostic;
+use crate::options::Options;
 
 /// One instant is kept per request of a window: this bounds the memory of it to a few megabytes.
 const REQUESTS_MAX: usize = 100_000;
+
+/// A longer window is a mistake, and the instants at its end may be none that can be.
+const WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// `requests` per `window`, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +25,29 @@ pub(super) struct Rate {
 }
 
 impl Rate {
+    /// Takes the option `rate_limit`.
+    pub fn take(options: &mut Options<'_>) -> Option<Self> {
+        let text = options.text("rate_limit")?;
+        let rate = Self::parse(text.expose().trim());
+        if rate.is_none() {
+            let shown = text.shown();
+            let message =
+                format!("`rate_limit` is not a rate such as '30/3s' or '100/m': `{shown}`");
+            let fault = Diagnostic::new(text.span, message);
+            options.fault(fault.help("1 to 100000 requests in a time of at most 366 days"));
+        }
+        rate
+    }
+
     /// Parses `30/3s`, also `30/s`; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let (requests, window) = text.split_once('/')?;
         let requests = requests.trim().parse().ok()?;
         let window = window.trim();
         let window = crate::options::parse_duration(window)
             .or_else(|| crate::options::parse_duration(&format!("1{window}")))?;
-        let valid = (1..=REQUESTS_MAX).contains(&requests) && !window.is_zero();
+        let valid =
+            (1..=REQUESTS_MAX).contains(&requests) && !window.is_zero() && window <= WINDOW_MAX;
         valid.then_some(Self { requests, window })
     }
 }
@@ -87,7 +107,8 @@ mod tests {
         };
         assert_eq!(Rate::parse("30/3s"), rate(30, 3));
         assert_eq!(Rate::parse("5 / m"), rate(5, 60));
-        for wrong in ["30", "0/s", "x/s", "3/0s", "3/", "1000000/s"] {
+        assert_eq!(Rate::parse("1/366d"), rate(1, 366 * 86_400));
+        for wrong in ["30", "0/s", "x/s", "3/0s", "3/", "1000000/s", "1/367d"] {
             assert_eq!(Rate::parse(wrong), None, "{wrong}");
         }
     }
