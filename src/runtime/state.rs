@@ -171,12 +171,7 @@ fn same_definition(old: &RecordedEntity, node: &Node) -> bool {
 /// Returns the definition as it is recorded: a secret's value is left out.
 pub fn shown_definition(node: &Node) -> String {
     match &node.work {
-        Work::Secret { backend } => {
-            format!(
-                "CREATE SECRET {} WITH (backend = '{backend}') AS '***'",
-                crate::sql::name_in_sql(&node.name)
-            )
-        }
+        Work::Secret { backend } => crate::sql::shown_secret(&node.name, backend),
         _ => node.definition.clone(),
     }
 }

@@ -11,8 +11,7 @@ use crate::catalog::{Catalog, Entity};
 use crate::diagnostic::{Diagnostic, FileId, SourceMap, Span};
 use crate::engine::{Ledger, Session};
 use crate::plan::Plan;
-use crate::secret::HIDDEN;
-use crate::sql::{Create, Definition, EntityKind, OptionValueKind, SinkInput};
+use crate::sql::{Create, Definition, EntityKind, OptionValueKind, SinkInput, shown_secret};
 
 /// All entities at one moment.
 #[derive(Clone)]
@@ -179,10 +178,7 @@ impl Pipeline {
         let title = format!("created by a statement ({name})");
         // A secret's value does not stay in a text that messages show.
         let shown = match backend_of(entity) {
-            Some(backend) => format!(
-                "CREATE SECRET {} WITH (backend = '{backend}') AS '{HIDDEN}'",
-                crate::sql::quote_ident(&name)
-            ),
+            Some(backend) => shown_secret(&name, backend),
             None => entity.text.clone(),
         };
         let file = match self.free.pop() {

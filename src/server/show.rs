@@ -18,6 +18,7 @@ use crate::plan::{Plan, ad_hoc, explain_entity};
 use crate::runtime::{Last, Status};
 use crate::sql::{
     Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, quote_ident,
+    shown_secret,
 };
 
 const ERRORS_SQL: &str =
@@ -118,12 +119,7 @@ impl Script<'_> {
         let pipeline = Arc::clone(&self.pipeline);
         let entity = find(&pipeline.catalog, name, kind)?;
         let text = match backend_of(entity) {
-            Some(backend) => {
-                format!(
-                    "CREATE SECRET {} WITH (backend = '{backend}') AS '***'",
-                    entity.name().name
-                )
-            }
+            Some(backend) => shown_secret(&entity.name().name, backend),
             None => entity.text.clone(),
         };
         let row = vec![json!(entity.name().name), json!(text)];

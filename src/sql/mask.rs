@@ -1,6 +1,7 @@
 //! Hides the values of secrets in a text of statements, so that it can be shown.
 
-use super::token::{Token, TokenKind, tokens};
+use super::token::{Token, TokenKind, name_in_sql, quote_text, tokens};
+use crate::secret::HIDDEN;
 
 /// The texts of a `CREATE SECRET` that are no secret.
 const BACKENDS: [&str; 3] = ["'meta'", "'env'", "'file'"];
@@ -25,6 +26,18 @@ pub fn mask_secrets(text: &str) -> String {
         }
     }
     String::from_utf8(masked).expect("tokens end on character boundaries")
+}
+
+/// Returns the statement that creates a secret, [`HIDDEN`] in the place of its value.
+///
+/// ```
+/// # use omlsp::sql::shown_secret;
+/// let shown = r#"CREATE SECRET "my key" WITH (backend = 'meta') AS '***'"#;
+/// assert_eq!(shown_secret("my key", "meta"), shown);
+/// ```
+pub fn shown_secret(name: &str, backend: &str) -> String {
+    let (name, backend) = (name_in_sql(name), quote_text(backend));
+    format!("CREATE SECRET {name} WITH (backend = {backend}) AS '{HIDDEN}'")
 }
 
 fn hidden<'a>(statement: &'a [Token], text: &'a str) -> impl Iterator<Item = &'a Token> {

@@ -40,7 +40,7 @@ mod hide;
 mod mask;
 
 pub use hide::add_source;
-pub use mask::mask_secrets;
+pub use mask::{mask_secrets, shown_secret};
 pub use script::{Parsed, parse_file};
 pub use statement::*;
 pub use token::{

@@ -4,7 +4,7 @@
 
 use super::script::is_entity_word;
 use super::statement::{Ident, SqlText};
-use super::token::{Lexer, Token, TokenKind};
+use super::token::{Lexer, Token, TokenKind, is_reserved};
 use crate::diagnostic::{Diagnostic, FileId, Span};
 
 /// The answer of a parse function; the fault is boxed because it is large and rare.
@@ -410,23 +410,4 @@ pub(super) fn shown(text: &str) -> String {
     }
     let start: String = line.chars().take(CHARS_MAX).collect();
     format!("`{start}…`")
-}
-
-/// The words that DuckDB takes for a name in quotes only (`duckdb_keywords()`, category `reserved`).
-#[rustfmt::skip]
-const RESERVED: &[&str] = &[
-    "ALL", "ANALYSE", "ANALYZE", "AND", "ANY", "ARRAY", "AS", "ASC", "ASYMMETRIC", "BOTH", "CASE",
-    "CAST", "CHECK", "COLLATE", "COLUMN", "CONSTRAINT", "CREATE", "DEFAULT", "DEFERRABLE", "DESC",
-    "DESCRIBE", "DISTINCT", "DO", "ELSE", "END", "EXCEPT", "FALSE", "FETCH", "FOR", "FOREIGN",
-    "FROM", "GROUP", "HAVING", "IN", "INITIALLY", "INTERSECT", "INTO", "LAMBDA", "LATERAL",
-    "LEADING", "LIMIT", "NOT", "NULL", "OFFSET", "ON", "ONLY", "OR", "ORDER", "PIVOT",
-    "PIVOT_LONGER", "PIVOT_WIDER", "PLACING", "PRIMARY", "QUALIFY", "REFERENCES", "RETURNING",
-    "SELECT", "SHOW", "SOME", "SUMMARIZE", "SYMMETRIC", "TABLE", "THEN", "TO", "TRAILING", "TRUE",
-    "UNION", "UNIQUE", "UNPIVOT", "USING", "VARIADIC", "WHEN", "WHERE", "WINDOW", "WITH",
-];
-
-fn is_reserved(word: &str) -> bool {
-    RESERVED
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
 }

@@ -115,7 +115,11 @@ pub fn quote_ident(name: &str) -> String {
 /// Returns a name as a statement has it: in quotes only where it needs them.
 pub fn name_in_sql(name: &str) -> String {
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        // Behind a kind of entity, `IF` begins `IF NOT EXISTS`.
+        && !name.eq_ignore_ascii_case("IF")
+        && !is_reserved(name);
     if plain {
         name.to_owned()
     } else {
@@ -126,6 +130,26 @@ pub fn name_in_sql(name: &str) -> String {
 /// Returns a text in single quotes, as SQL that gives exactly it.
 pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The words that DuckDB takes for a name in quotes only (`duckdb_keywords()`, category `reserved`).
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    "ALL", "ANALYSE", "ANALYZE", "AND", "ANY", "ARRAY", "AS", "ASC", "ASYMMETRIC", "BOTH", "CASE",
+    "CAST", "CHECK", "COLLATE", "COLUMN", "CONSTRAINT", "CREATE", "DEFAULT", "DEFERRABLE", "DESC",
+    "DESCRIBE", "DISTINCT", "DO", "ELSE", "END", "EXCEPT", "FALSE", "FETCH", "FOR", "FOREIGN",
+    "FROM", "GROUP", "HAVING", "IN", "INITIALLY", "INTERSECT", "INTO", "LAMBDA", "LATERAL",
+    "LEADING", "LIMIT", "NOT", "NULL", "OFFSET", "ON", "ONLY", "OR", "ORDER", "PIVOT",
+    "PIVOT_LONGER", "PIVOT_WIDER", "PLACING", "PRIMARY", "QUALIFY", "REFERENCES", "RETURNING",
+    "SELECT", "SHOW", "SOME", "SUMMARIZE", "SYMMETRIC", "TABLE", "THEN", "TO", "TRAILING", "TRUE",
+    "UNION", "UNIQUE", "UNPIVOT", "USING", "VARIADIC", "WHEN", "WHERE", "WINDOW", "WITH",
+];
+
+/// Says whether a word is a name in quotes only.
+pub(super) fn is_reserved(word: &str) -> bool {
+    RESERVED
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// The tokens of a text from some place on, one at a time.

@@ -1,5 +1,7 @@
 //! Secrets that statements create: kept encrypted, never shown.
 
+use serde_json::json;
+
 use crate::owner::{Owner, PIPELINE};
 use crate::support::binary::{Project, wait_until};
 use crate::support::http::{Reply, Server};
@@ -94,6 +96,46 @@ fn a_secret_of_a_statement_is_used_and_never_shown() {
         check_files(&project, CLEAR);
     }
     assert!(!printed.contains(CLEAR), "{printed}");
+}
+
+#[test]
+fn a_secret_of_any_name_is_shown_as_a_statement_that_parses() {
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        format!(r#"{PIPELINE} CREATE SECRET "select" WITH (backend = 'meta') AS '{CLEAR}-file';"#),
+    );
+    for start in 0..2 {
+        let owner = Owner::start_with(&project, &[("OMLSP_SECRET_KEY", "")]);
+        let mut connection = owner.connect();
+        for (name, written) in [
+            ("plain", "plain"),
+            ("my key", r#""my key""#),
+            ("of \"us\"", r#""of ""us""""#),
+            ("if", r#""if""#),
+            ("select", r#""select""#),
+        ] {
+            let quoted = name.replace('"', "\"\"");
+            if start == 0 && name != "select" {
+                let create =
+                    format!(r#"CREATE SECRET "{quoted}" WITH (backend = 'meta') AS '{CLEAR}'"#);
+                let answer = connection.run(&create);
+                assert!(answer.error.is_none(), "{answer:?}");
+            }
+            let shown = connection.run(&format!(r#"SHOW CREATE SECRET "{quoted}""#));
+            let expected = format!("CREATE SECRET {written} WITH (backend = 'meta') AS '***'");
+            assert_eq!(shown.expect_rows(), [json!([name, expected])]);
+        }
+        // The next start reads what the state has of them.
+        owner.stop();
+    }
+    let args = [
+        "sql",
+        "--state-dir",
+        "state",
+        "SHOW CREATE SECRET \"select\"",
+    ];
+    project.omlsp(args).run().expect_code(0);
 }
 
 #[test]
