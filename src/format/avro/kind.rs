@@ -63,6 +63,9 @@ pub struct RecordField {
 /// A field's default, in the binary form of its type; or why it has none.
 pub type Default = Result<Vec<u8>, String>;
 
+/// So many digits may stand behind the point. No column has more than 38, and each message would have all of them.
+const SCALE_MAX: usize = 1000;
+
 /// All kinds of a schema.
 #[derive(Clone, Debug)]
 pub struct Kinds {
@@ -205,6 +208,10 @@ impl Builder {
             }
             Schema::Enum(words) => Kind::Enum(words.symbols.clone()),
             Schema::Fixed(fixed) => Kind::Fixed(fixed.size),
+            Schema::Decimal(decimal) if decimal.scale > SCALE_MAX => {
+                let scale = decimal.scale;
+                bail!("a decimal of scale {scale} is not supported: it may be {SCALE_MAX} at most")
+            }
             Schema::Decimal(decimal) => Kind::Decimal {
                 precision: decimal.precision,
                 scale: decimal.scale,

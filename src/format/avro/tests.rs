@@ -279,6 +279,25 @@ fn broken_messages_are_errors_and_no_panic() {
 }
 
 #[test]
+fn a_scale_of_any_size_is_read_or_refused() {
+    let schema = |scale: usize| {
+        format!(
+            r#"{{"type":"record","name":"r","fields":[{{"name":"n","type":
+            {{"type":"bytes","logicalType":"decimal","precision":1000000,"scale":{scale}}}}}]}}"#
+        )
+    };
+    let read = json(&schema(1000), &[2, 5]);
+    assert_eq!(read, format!(r#"{{"n":0.{:01000}}}"#, 5));
+    for scale in [1001, 65_536, 1_000_000] {
+        let Err(error) = AvroReader::new(&schema(scale), &[]) else {
+            panic!("a scale of {scale}");
+        };
+        let told = format!("a decimal of scale {scale} is not supported");
+        assert!(format!("{error:#}").contains(&told), "{error:#}");
+    }
+}
+
+#[test]
 fn a_json_column_takes_the_text_of_a_string_as_json() {
     let schema = r#"{"type":"record","name":"r","fields":[{"name":"j","type":["null","string"]}]}"#;
     let column = Column {
