@@ -109,10 +109,18 @@ impl Client {
         mut accept: impl FnMut(Response) -> anyhow::Result<T>,
     ) -> Result<T, Failure> {
         self.guard(request, &request.url)?;
+        let mut unreadable = false;
         let sent = self.wire.repeat(context, || {
+            unreadable = false;
             let response = self.attempt(request, wanted, context)?;
-            accept(response)
-                .map_err(|error| Attempt::again(format!("{}: {error:#}", self.shown(request))))
+            accept(response).map_err(|error| {
+                unreadable = true;
+                Attempt::again(format!("{}: {error:#}", self.shown(request)))
+            })
+        });
+        let sent = sent.map_err(|failure| match failure {
+            Failure::Failed(message) if unreadable => Failure::Lasting(message),
+            other => other,
         });
         if let (Err(Failure::Stopped), Some(recorder)) = (&sent, context.recorder()) {
             recorder.stopped(context.now(), context.entity());
@@ -149,7 +157,7 @@ impl Client {
                     "{}: more than {REDIRECTS_MAX} redirects",
                     self.shown(request)
                 );
-                return Err(Failure::Failed(message).into());
+                return Err(Failure::Lasting(message).into());
             }
             let current = current.to_mut();
             if response.status == 303 {
@@ -222,7 +230,7 @@ impl Client {
             self.mask().shown_url(target),
             self.base.origin().ascii_serialization(),
         );
-        Err(Failure::Failed(message))
+        Err(Failure::Lasting(message))
     }
 }
 

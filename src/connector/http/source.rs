@@ -4,7 +4,8 @@
 //! A poll that was interrupted (by a crash, an error, a stop) is finished first, from the page after the
 //! last committed one and with the instant of its own tick; only then comes the tick the reader was
 //! called for. Where the next page of an interrupted poll is refused (a 4xx: its cursor or link has
-//! expired), that poll is given up with an error, and the following one starts anew.
+//! expired), or would never be taken (a link to another origin, a body that is too large or cannot be
+//! read), that poll is given up with an error, and the following one starts anew.
 //!
 //! `conditional` (GET only) sends the validators of the last complete poll with the first page; a 304 is
 //! a poll without rows. It is on by default where an unchanged first page means that nothing changed:
@@ -174,7 +175,7 @@ impl Poller {
         context: &Context,
     ) -> Result<Option<Fetched>, Failure> {
         let request = self.request(poll, position);
-        let request = request.map_err(|error| Failure::Failed(format!("{error:#}")))?;
+        let request = request.map_err(|error| Failure::Lasting(format!("{error:#}")))?;
         let asks = |name| request.headers.iter().any(|(known, _)| *known == name);
         let conditional = asks(header::IF_NONE_MATCH) || asks(header::IF_MODIFIED_SINCE);
         let answer = Answer::Whole {
@@ -291,8 +292,8 @@ impl HttpReader {
                 Ok(Some(fetched)) => fetched,
                 Ok(None) => return Ok(()),
                 Err(failure) => {
-                    // Asking again would be refused again, for ever.
-                    if matches!(failure, Failure::Refused { .. }) {
+                    // Asking again would come to the same, for ever.
+                    if matches!(failure, Failure::Refused { .. } | Failure::Lasting(_)) {
                         self.position.poll = None;
                     }
                     return Err(failure.into_error());

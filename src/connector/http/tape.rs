@@ -38,9 +38,11 @@ impl Recording<'_> {
             Ok(response) => (Some(self.response(response, &self.once(request))), None),
             Err(Attempt::Again { message, .. }) => (None, Some(self.broken(message, true))),
             Err(Attempt::Final(Failure::Stopped)) => return,
-            Err(Attempt::Final(Failure::Failed(message) | Failure::Refused { message, .. })) => {
-                (None, Some(self.broken(message, false)))
-            }
+            Err(Attempt::Final(
+                Failure::Failed(message)
+                | Failure::Lasting(message)
+                | Failure::Refused { message, .. },
+            )) => (None, Some(self.broken(message, false))),
         };
         let exchange = Exchange {
             entity: self.context.entity().to_owned(),
@@ -139,7 +141,7 @@ pub(super) fn replay(
         });
         return Err(match broken.again {
             true => Attempt::again(broken.message),
-            false => Attempt::Final(Failure::Failed(broken.message)),
+            false => Attempt::Final(Failure::Lasting(broken.message)),
         });
     };
     let body = response.body.bytes().map_err(failed)?;

@@ -64,7 +64,10 @@ pub(super) enum Failure {
         status: u16,
         message: String,
     },
-    /// No usable answer: after the last attempt, or where another one cannot help.
+    /// The same request would come to the same, now and later: its answer is too large or cannot be read, or leads
+    /// where it must not.
+    Lasting(String),
+    /// No answer, after the last attempt; there may be one later.
     Failed(String),
 }
 
@@ -73,7 +76,9 @@ impl Failure {
     pub fn into_error(self) -> anyhow::Error {
         match self {
             Self::Stopped => Stopped.into(),
-            Self::Refused { message, .. } | Self::Failed(message) => anyhow::Error::msg(message),
+            Self::Refused { message, .. } | Self::Lasting(message) | Self::Failed(message) => {
+                anyhow::Error::msg(message)
+            }
         }
     }
 }
@@ -359,7 +364,7 @@ impl Wire {
         let message = self.mask.text(&format!("{}: {what}", self.shown(request)));
         match again {
             true => Attempt::again(message),
-            false => Attempt::Final(Failure::Failed(message)),
+            false => Attempt::Final(Failure::Lasting(message)),
         }
     }
 

@@ -169,6 +169,32 @@ fn an_interrupted_poll_whose_page_is_gone_is_given_up() {
     assert_eq!(server.targets(), ["/", "/?cursor=b", "/", "/?cursor=b"]);
 }
 
+#[test]
+fn an_interrupted_poll_whose_page_cannot_be_taken_is_given_up() {
+    // A body that is too large, one that is no JSON, one that the filter refuses, and a link to elsewhere.
+    let large = format!("[{}]", " ".repeat(2000));
+    let elsewhere = "http://elsewhere.invalid/p";
+    for (link, second) in [
+        ("/p", large.as_str()),
+        ("/p", "<html>"),
+        ("/p", "7"),
+        (elsewhere, "[]"),
+    ] {
+        let (link, second) = (format!("<{link}>; rel=next"), second.to_owned());
+        let server = Server::start(move |_, seen| match seen.target.as_str() {
+            "/p" => ok(second.clone()),
+            _ => reply(200, &[("link", &link)], rows([1])),
+        });
+        let with = "pagination.type = 'link-header', max_body_bytes = '1000', jq = '.[]', \
+            retry.max_attempts = 1, auth.type = 'bearer', auth.token = SECRET token";
+        let source = source(&server.url, with);
+        let mut run = Run::open(&*source, None);
+        assert!(run.read(0).is_err());
+        assert!(run.read(1).is_err());
+        assert_eq!(run.ids(), [vec![1], vec![1]], "a poll from its first page");
+    }
+}
+
 /// A server that answers the ids from `after` (exclusive or inclusive) up to `last`, two per page.
 fn after(answer: impl Fn(i64) -> i64 + Send + Sync + 'static, last: &'static AtomicI64) -> Server {
     Server::start(move |_, seen| {
