@@ -103,6 +103,7 @@ pub struct Omlsp {
     dir: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     unheard: bool,
+    unread: bool,
 }
 
 impl Omlsp {
@@ -146,6 +147,13 @@ impl Omlsp {
         self
     }
 
+    /// Lets nobody read its stdout: every write there fails.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        self.unread = true;
+        self
+    }
+
     /// Runs the binary to its end.
     ///
     /// # Panics
@@ -184,12 +192,10 @@ impl Omlsp {
             // On a thread of its own: the child may print before it reads. It may also end without reading.
             thread::spawn(move || stdin.write_all(&text).unwrap_or_default());
         }
-        let stdout = Capture::of(child.stdout.take().expect("stdout is piped"));
+        let stdout = child.stdout.take().filter(|_| !self.unread);
+        let stdout = stdout.map_or_else(|| Capture::of(std::io::empty()), Capture::of);
         let stderr = child.stderr.take().filter(|_| !self.unheard);
-        let stderr = match stderr {
-            Some(stderr) => Capture::of(stderr),
-            None => Capture::of(std::io::empty()),
-        };
+        let stderr = stderr.map_or_else(|| Capture::of(std::io::empty()), Capture::of);
         Running {
             child,
             stdout,

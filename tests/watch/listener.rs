@@ -211,3 +211,28 @@ fn failures_are_counted_and_secrets_stay_hidden() {
     listening.get("/api/entities/pass").expect_status(404);
     assert!(!listening.running.stderr().contains("open-sesame"));
 }
+
+#[test]
+fn a_pipeline_of_which_something_has_given_up_is_not_ready() {
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        "CREATE SOURCE ticks (n BIGINT) WITH (connector = 'generate', rows_per_second = 50);
+         CREATE SINK unread FROM ticks WITH (connector = 'stdout');
+         CREATE SINK kept FROM ticks WITH (connector = 'file', path = 'ticks.json');",
+    );
+    let args = ["run", "p.sql", "--ephemeral", "--listen", "127.0.0.1:0"];
+    let listening = Listening::of(project.omlsp(args).unread().spawn());
+    listening.wait_for("unread", "state", |state| state == "failed");
+    let ready = listening.get("/ready").expect_status(503).json();
+    assert_eq!(
+        (
+            &ready["ready"],
+            &ready["stopping"],
+            &ready["entities"]["failed"]
+        ),
+        (&false.into(), &false.into(), &1.into()),
+        "{ready}"
+    );
+    listening.get("/health").expect_status(200);
+}

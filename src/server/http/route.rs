@@ -147,7 +147,8 @@ impl Router {
         }
     }
 
-    /// Says whether every node is at work, and how many are in which state.
+    /// Says whether every node has been started and none has given up, and how many are in which state. One that
+    /// tries again is at work, and one that has finished has done its own.
     fn ready(&self) -> Response<Full<Bytes>> {
         let runtime = self.service.runtime.as_ref();
         let stopping = runtime.is_none_or(|runtime| runtime.is_stopping());
@@ -157,8 +158,8 @@ impl Router {
         for state in entities.filter_map(|entity| entity["state"].as_str()) {
             *states.entry(state).or_default() += 1;
         }
-        let starting = states.contains_key(State::Starting.word());
-        let ready = !stopping && !starting;
+        let some = |state: State| states.contains_key(state.word());
+        let ready = !stopping && !some(State::Starting) && !some(State::Failed);
         let code = match ready {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
