@@ -5,7 +5,8 @@
 //! last committed one and with the instant of its own tick; only then comes the tick the reader was
 //! called for. Where the next page of an interrupted poll is refused (a 4xx: its cursor or link has
 //! expired), or would never be taken (a link to another origin, a body that is too large or cannot be
-//! read), that poll is given up with an error, and the following one starts anew.
+//! read), that poll is given up with an error, and the following one starts anew; so it is where the page fails
+//! for another reason and does so again at the next tick.
 //!
 //! `conditional` (GET only) sends the validators of the last complete poll with the first page; a 304 is
 //! a poll without rows. It is on by default where an unchanged first page means that nothing changed:
@@ -27,7 +28,7 @@ use super::wire::{Answer, Failure, Response};
 use crate::batch::Decoded;
 use crate::connector::{
     Cadence, Context, Declared, Delivery, Event, OnError, Overlap, ReadEnd, Schedule,
-    SourceConnector, SourceReader, schedule,
+    SourceConnector, SourceReader, Stopped, schedule,
 };
 use crate::diagnostic::Diagnostic;
 use crate::format::Page;
@@ -261,7 +262,12 @@ impl SourceReader for HttpReader {
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
         if let Some(poll) = self.position.poll.clone() {
-            self.poll(poll, context, emit)?;
+            let finished = self.poll(poll.clone(), context, emit);
+            let in_vain = |error: &anyhow::Error| !error.is::<Stopped>();
+            if finished.as_ref().is_err_and(in_vain) && self.position.poll == Some(poll) {
+                self.position.poll = None;
+            }
+            finished?;
         }
         let poll = Poll {
             tick,

@@ -170,6 +170,23 @@ fn an_interrupted_poll_whose_page_is_gone_is_given_up() {
 }
 
 #[test]
+fn an_interrupted_poll_whose_page_fails_twice_is_given_up() {
+    let server = Server::start(|_, seen| match seen.target.as_str() {
+        "/?cursor=b" => reply(500, &[], ""),
+        _ => reply(200, &[("x-next", "b")], rows([1])),
+    });
+    let with = "pagination.type = 'header-based', pagination.next_header = 'X-Next', retry.max_attempts = 1";
+    let source = source(&server.url, with);
+    let mut run = Run::open(&*source, None);
+    for second in 0..3 {
+        assert!(run.read(second).is_err());
+    }
+    assert_eq!(run.ids(), [vec![1], vec![1]]);
+    let asked = ["/", "/?cursor=b", "/?cursor=b", "/", "/?cursor=b"];
+    assert_eq!(server.targets(), asked);
+}
+
+#[test]
 fn an_interrupted_poll_whose_page_cannot_be_taken_is_given_up() {
     // A body that is too large, one that is no JSON, one that the filter refuses, and a link to elsewhere.
     let large = format!("[{}]", " ".repeat(2000));
