@@ -47,9 +47,29 @@ pub struct Text {
     /// True for `SECRET name`.
     pub secret: bool,
     pub span: Span,
-    /// True if the value is exactly the source text between the quotes, so that a byte offset into the
-    /// value is one into the source: see [`Text::part`].
-    verbatim: bool,
+    written: Written,
+}
+
+/// How a value stands in the source, and what a byte offset into the one is in the other: see [`Text::part`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// As it is, between quotes.
+    Verbatim,
+    /// Between quotes, and each quote in it twice.
+    QuotesTwice,
+    /// Not at all, or with parts replaced.
+    Otherwise,
+}
+
+impl Written {
+    fn of(value: &str, span: Span) -> Self {
+        let quotes = value.matches('\'').count();
+        match (span.end - span.start).checked_sub(value.len() + 2) {
+            Some(0) => Self::Verbatim,
+            Some(more) if more == quotes => Self::QuotesTwice,
+            _ => Self::Otherwise,
+        }
+    }
 }
 
 impl Text {
@@ -59,12 +79,21 @@ impl Text {
     }
 
     /// Returns the span of the bytes `start..end` of the value, or of the whole value where it is not
-    /// written out in the source (environment, secrets, doubled quotes).
+    /// written out in the source (environment, secrets).
     pub fn part(&self, start: usize, end: usize) -> Span {
-        if self.verbatim {
-            self.span.part(start + 1, end + 1)
-        } else {
-            self.span
+        let quotes = |end: usize| {
+            self.expose()
+                .bytes()
+                .take(end)
+                .filter(|byte| *byte == b'\'')
+                .count()
+        };
+        match self.written {
+            Written::Verbatim => self.span.part(start + 1, end + 1),
+            Written::QuotesTwice => {
+                (self.span).part(start + 1 + quotes(start), end + 1 + quotes(end))
+            }
+            Written::Otherwise => self.span,
         }
     }
 
@@ -434,20 +463,22 @@ impl<'a> Options<'a> {
                     value: secret.clone(),
                     secret: true,
                     span: value.span,
-                    verbatim: false,
+                    written: Written::Otherwise,
                 })
             }
             OptionValueKind::Bare(text) => Some(Text {
                 value: Secret::new(text.as_str()),
                 secret: false,
                 span: value.span,
-                verbatim: false,
+                written: Written::Otherwise,
             }),
             OptionValueKind::Text(text) => {
                 match replace_variables(text, value.span, self.environment) {
                     Ok(replaced) => Some(Text {
-                        verbatim: replaced == *text
-                            && value.span.end - value.span.start == text.len() + 2,
+                        written: match replaced == *text {
+                            true => Written::of(text, value.span),
+                            false => Written::Otherwise,
+                        },
                         value: Secret::new(replaced),
                         secret: false,
                         span: value.span,

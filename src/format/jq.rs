@@ -374,7 +374,12 @@ fn lex_error<'s>(text: &'s str, faults: &[lex::Error<&'s str>]) -> JqError {
         };
     };
     match expected {
-        // The rest starts where the closing one was missed; the culprit is the opening one.
+        // The rest starts where the closing one was missed; the culprit is what stands there if it is nothing of jq,
+        // and the opening one otherwise.
+        lex::Expect::Delim(_) if rest.trim_start().starts_with('\'') => {
+            let found = head(rest.trim_start());
+            JqError::at(text, found, "texts are in double quotes in jq".to_owned())
+        }
         lex::Expect::Delim(open) => JqError::at(
             text,
             open,
@@ -382,7 +387,11 @@ fn lex_error<'s>(text: &'s str, faults: &[lex::Error<&'s str>]) -> JqError {
         ),
         lex::Expect::Token => {
             let found = head(rest);
-            JqError::at(text, found, format!("`{found}` means nothing here"))
+            let message = match found {
+                "'" => "texts are in double quotes in jq".to_owned(),
+                _ => format!("`{found}` means nothing here"),
+            };
+            JqError::at(text, found, message)
         }
         other => JqError::at(text, head(rest), format!("expected {}", other.as_str())),
     }

@@ -1,6 +1,6 @@
 //! File names from the option `path`.
 //!
-//! Touches no file. Called when options are read, and by the writer for each file.
+//! Touches no file, but looks at directories to tell whether two paths are one. Called when options are read, and by the writer for each file.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -110,11 +110,20 @@ impl FileNames {
             .join(format!("{}{number:06}{}", self.before, self.after))
     }
 
-    /// Returns the path with the number's placeholder, the same for all ways to write one path. Links are not followed.
+    /// Returns the path with the number's placeholder, the same for all ways to write one path. Links are followed as
+    /// far as there are directories.
     pub(super) fn pattern(&self) -> String {
         let absolute = std::path::absolute(self.directory());
-        let mut directory = PathBuf::new();
-        for part in absolute.as_deref().unwrap_or(&self.directory).components() {
+        let absolute = absolute.as_deref().unwrap_or(&self.directory);
+        let real = |known: &Path| {
+            Some((
+                known.canonicalize().ok()?,
+                absolute.strip_prefix(known).ok()?.to_owned(),
+            ))
+        };
+        let known = absolute.ancestors().find_map(real);
+        let (mut directory, rest) = known.unwrap_or_else(|| (PathBuf::new(), absolute.to_owned()));
+        for part in rest.components() {
             match part {
                 Component::ParentDir => drop(directory.pop()),
                 part => directory.push(part),

@@ -312,6 +312,19 @@ fn a_state_of_something_else_is_refused() {
 }
 
 #[test]
+fn paths_through_a_link_are_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir(root.join("real")).unwrap();
+    std::os::unix::fs::symlink(root.join("real"), root.join("link")).unwrap();
+    let claims = |name: &str| sink(root, name, "").claims().unwrap();
+    assert_eq!(claims("real/x.json"), claims("link/x.json"));
+    assert_eq!(claims("real/new/x.json"), claims("link/old/../new/x.json"));
+    assert_eq!(claims("link/../x.json"), claims("x.json"));
+    assert_ne!(claims("real/x.json"), claims("link/y.json"));
+}
+
+#[test]
 fn names_and_formats_follow_the_path() {
     let name = |path: &str| FileNames::parse(path).unwrap().finished(12);
     assert_eq!(name("out/trades.json"), Path::new("out/trades-000012.json"));

@@ -14,6 +14,8 @@ fn a_syntax_error_points_at_the_smallest_culprit() {
     for (text, culprit, message) in [
         (".a | }", "}", "`}` means nothing here"),
         (".data[", "[", "`[` is not closed: expected closing bracket"),
+        (".a == 'x'", "'", "texts are in double quotes in jq"),
+        ("select(.a == 'x')", "'", "texts are in double quotes in jq"),
         (
             ".a | \"x",
             "\"",
