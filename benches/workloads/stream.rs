@@ -108,7 +108,7 @@ fn to_kafka(table: &mut Table, (address, served): (SocketAddr, &Receiver<Served>
         ours.push(took);
     }
     let (ours, by_hand) = (Runs::millis(&ours), Runs::millis(&by_hand));
-    table.beside("W3", what, &ours, &by_hand, Goal::None);
+    table.beside("W3", what, &ours, &by_hand, Goal::RatioAtMost(2.0));
 }
 
 /// Sends all messages to everybody who connects, and tells when they were read.
