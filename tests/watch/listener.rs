@@ -1,5 +1,7 @@
 //! What the listener answers.
 
+use serde_json::Value;
+
 use super::setting::Listening;
 use crate::support::binary::Project;
 use crate::support::http::{Reply, Server};
@@ -224,7 +226,8 @@ fn a_pipeline_of_which_something_has_given_up_is_not_ready() {
     let args = ["run", "p.sql", "--ephemeral", "--listen", "127.0.0.1:0"];
     let listening = Listening::of(project.omlsp(args).unread().spawn());
     listening.wait_for("unread", "state", |state| state == "failed");
-    let ready = listening.get("/ready").expect_status(503).json();
+    let ready = listening.get("/ready").expect_status(503);
+    let ready: Value = serde_json::from_str(&ready.body).expect("it is JSON");
     assert_eq!(
         (
             &ready["ready"],
