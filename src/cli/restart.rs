@@ -50,7 +50,7 @@ pub fn wait_and_restart(owned: &StateDir) -> anyhow::Result<Outcome> {
             std::thread::sleep(LOOK_EVERY);
         }
         let logged = log.metadata().map_or(0, |file| file.len());
-        match probe(&owned.path().join("room"), logged + ROOM_BYTES) {
+        match probe(&owned.room(), logged + ROOM_BYTES) {
             Ok(()) => break,
             Err(error) if !told => {
                 tracing::error!("waiting for room for the state, then starting again: {error}");

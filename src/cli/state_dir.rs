@@ -20,6 +20,9 @@ const DATABASE: &str = "state.duckdb";
 /// What is not yet moved into the database.
 const LOG: &str = "state.duckdb.wal";
 
+/// A file that is written to see whether there is room.
+const ROOM: &str = "room";
+
 /// Where the state is.
 #[derive(clap::Args)]
 #[group(skip)]
@@ -119,6 +122,13 @@ impl StateDir {
                 return Err(anyhow::Error::from(error).context(message));
             }
         }
+        // An owner that was killed while it looked for room has left it.
+        match std::fs::remove_file(path.join(ROOM)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), "`{ROOM}` cannot be removed from the state directory: {error}");
+            }
+            _ => {}
+        }
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;
@@ -136,6 +146,11 @@ impl StateDir {
     /// Returns the path of its log.
     pub fn log(&self) -> PathBuf {
         self.path.join(LOG)
+    }
+
+    /// Returns the path of a file that may be written to see whether there is room, and taken away again.
+    pub fn room(&self) -> PathBuf {
+        self.path.join(ROOM)
     }
 
     pub fn path(&self) -> &Path {

@@ -386,6 +386,14 @@ fn a_state_has_one_owner() {
 }
 
 #[test]
+fn what_a_killed_owner_left_of_its_search_for_room_is_removed() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    let room = setting.project.file(".omlsp/room", [0; 4096]);
+    setting.run(["--once"]).run().expect_code(0);
+    assert!(!room.exists());
+}
+
+#[test]
 fn the_state_directory_comes_from_option_environment_or_default() {
     let setting = Setting::scripted(POLLED, vec![ids([1])]);
     setting
