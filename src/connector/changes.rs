@@ -1,7 +1,7 @@
 //! The option `changes = 'op'` of the sinks that write rows out: a first column that says what each row
 //! does, so that deletes have a form.
 //!
-//! Knows nothing of how the rows are encoded. Called by the stdout and file sinks.
+//! Knows nothing of how the rows are encoded. Called by the stdout, file and http sinks.
 
 use std::sync::Arc;
 

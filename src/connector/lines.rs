@@ -1,6 +1,7 @@
 //! Rows as lines of text: one JSON object a line, or CSV with a header.
 //!
-//! Knows nothing of where the lines go. Called by the stdout and file sinks.
+//! Knows nothing of where the lines go. Called by the stdout and file sinks, and by the
+//! capture that stands in the place of other sinks in a replay.
 
 use crate::batch::{RecordBatch, Schema};
 use crate::format::{CsvEncoder, JsonEncoder};

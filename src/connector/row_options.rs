@@ -1,6 +1,6 @@
 //! Options that several connectors share: what makes rows of messages, and headers.
 //!
-//! Knows nothing of any protocol. Called by the kafka and ws connectors.
+//! Knows nothing of any protocol. Called by the kafka, ws and http connectors.
 
 use super::OnError;
 use crate::diagnostic::Diagnostic;

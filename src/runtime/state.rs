@@ -52,8 +52,7 @@ impl Steps {
 /// Compares a plan with the state.
 ///
 /// # Errors
-/// A changed definition without `replace`, with the difference; a vanished entity that others, which did
-/// not come from files, still read; DuckDB's own.
+/// Changed definitions without `replace`, with the differences.
 pub fn compare(recorded: &[RecordedEntity], plan: &Plan, replace: bool) -> anyhow::Result<Steps> {
     let by_name: HashMap<String, &RecordedEntity> = recorded
         .iter()

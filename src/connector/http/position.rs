@@ -1,6 +1,6 @@
 //! Where a polled source stands: the text that is kept in the state with the rows.
 //!
-//! It is JSON, so that `SHOW SOURCES` is readable and later versions can add to it. It holds no secret:
+//! It is JSON, so that people can read it in the state and later versions can add to it. It holds no secret:
 //! URLs come here without their secret parameters, or as a digest.
 
 use chrono::{DateTime, Utc};

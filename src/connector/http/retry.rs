@@ -1,6 +1,6 @@
 //! When a failed request is made again: which failures, how often, after what pause.
 //!
-//! Pure arithmetic over a policy; the loop that sends is in [`super::client`].
+//! Pure arithmetic over a policy; the loop that sends is [`super::wire::Wire::repeat`].
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ const COUNTERS: [CounterOf; 10] = [
     ),
     (
         "omlsp_rejected_rows_total",
-        "Rows that did not fit and were set aside; they are in omlsp_errors.",
+        "Rows that did not fit and were set aside: they are in omlsp_errors, unless on_error is skip.",
         |status| &status.rejected,
     ),
     (
