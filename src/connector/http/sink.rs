@@ -6,8 +6,8 @@
 //! * 2xx: delivered;
 //! * a status of `retry.codes`, or no answer: tried again, and after the last attempt an error, upon which
 //!   the runtime starts again from the last durable position;
-//! * 401, 403, 404, 405, 407: an error as well. These are about the address or the credentials, so the
-//!   next row would meet the same, and none must be lost by it;
+//! * 401, 403, 404, 405, 407, and a redirect that is not followed: an error as well. These are about the
+//!   address or the credentials, so the next row would meet the same, and none must be lost by it;
 //! * any other status: the rows of that request are rejected, and the sink goes on.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::diagnostic::Diagnostic;
 use crate::format::JsonEncoder;
 use crate::options::Options;
 
-/// Statuses that say nothing about the row.
+/// Statuses that say nothing about the row, besides redirects.
 const NOT_OF_THE_ROW: &[u16] = &[401, 403, 404, 405, 407];
 
 /// A request is sent when its rows reach this size, however few they are: a usual server's limit is a
@@ -171,7 +171,7 @@ impl HttpWriter {
         };
         match target.client.send(&request, wanted, context, |_| Ok(())) {
             Ok(()) => {}
-            Err(Failure::Refused { status, message }) if !NOT_OF_THE_ROW.contains(&status) => {
+            Err(Failure::Refused { status, message }) if is_of_the_row(status) => {
                 for row in &self.rows {
                     context.report(Event::Reject(Reject {
                         message: message.clone(),
@@ -185,6 +185,10 @@ impl HttpWriter {
         self.bytes = 0;
         Ok(())
     }
+}
+
+fn is_of_the_row(status: u16) -> bool {
+    !(300..400).contains(&status) && !NOT_OF_THE_ROW.contains(&status)
 }
 
 impl Form {

@@ -380,7 +380,10 @@ impl Wire {
             self.shown(request),
             response.status
         );
-        let snippet = super::shown::snippet(&response.body);
+        let snippet = match self.moved(request, response) {
+            Some(advice) => advice,
+            None => super::shown::snippet(&response.body),
+        };
         if !snippet.is_empty() {
             message.push_str(": ");
             message.push_str(&snippet);
@@ -397,6 +400,20 @@ impl Wire {
             message,
             retry_after: retry_after.and_then(|text| parse_retry_after(text, now)),
         }
+    }
+}
+
+impl Wire {
+    /// Returns what is said of a redirect, which is not followed if its status is made an error.
+    fn moved(&self, request: &Request, response: &Response) -> Option<String> {
+        let location = (300..400).contains(&response.status);
+        let location = response.header(header::LOCATION).filter(|_| location)?;
+        let target = response.url.join(location).ok()?;
+        Some(format!(
+            "the address has moved to {}, which a {} does not follow; write the new address in `url`",
+            self.mask.shown_url(&target),
+            request.method,
+        ))
     }
 }
 
