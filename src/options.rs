@@ -4,12 +4,15 @@
 //! not taken into diagnostics with the nearest known key. Faults are collected, never returned one by
 //! one: a `take_…` that meets a wrong value notes a diagnostic and answers as if the option were absent.
 
+mod text;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Span, list_names, nearest};
-use crate::secret::{Secret, Secrets};
+use crate::secret::Secrets;
 use crate::sql::{Ident, OptionEntry, OptionList, OptionValue, OptionValueKind};
+pub use text::{Text, replace_variables};
 
 /// The environment variables that `${NAME}` reads; passed in so that nothing reads the process's own.
 #[derive(Clone, Debug, Default)]
@@ -36,70 +39,6 @@ impl FromIterator<(String, String)> for Environment {
         Self {
             variables: variables.into_iter().collect(),
         }
-    }
-}
-
-/// An option's value after `${…}` and `SECRET` were replaced, with the place it was written at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    /// Prints as `***` also when it is no secret: it may have come from the environment.
-    value: Secret,
-    /// True for `SECRET name`.
-    pub secret: bool,
-    pub span: Span,
-    written: Written,
-}
-
-/// How a value stands in the source, and what a byte offset into the one is in the other: see [`Text::part`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    /// As it is, between quotes.
-    Verbatim,
-    /// Between quotes, and each quote in it twice.
-    QuotesTwice,
-    /// Not at all, or with parts replaced.
-    Otherwise,
-}
-
-impl Written {
-    fn of(value: &str, span: Span) -> Self {
-        let quotes = value.matches('\'').count();
-        match (span.end - span.start).checked_sub(value.len() + 2) {
-            Some(0) => Self::Verbatim,
-            Some(more) if more == quotes => Self::QuotesTwice,
-            _ => Self::Otherwise,
-        }
-    }
-}
-
-impl Text {
-    /// Returns the clear text.
-    pub fn expose(&self) -> &str {
-        self.value.expose()
-    }
-
-    /// Returns the span of the bytes `start..end` of the value, or of the whole value where it is not
-    /// written out in the source (environment, secrets).
-    pub fn part(&self, start: usize, end: usize) -> Span {
-        let quotes = |end: usize| {
-            self.expose()
-                .bytes()
-                .take(end)
-                .filter(|byte| *byte == b'\'')
-                .count()
-        };
-        match self.written {
-            Written::Verbatim => self.span.part(start + 1, end + 1),
-            Written::QuotesTwice => {
-                (self.span).part(start + 1 + quotes(start), end + 1 + quotes(end))
-            }
-            Written::Otherwise => self.span,
-        }
-    }
-
-    /// Returns the value as it may be shown: secrets as `***`.
-    pub fn shown(&self) -> &str {
-        if self.secret { "***" } else { self.expose() }
     }
 }
 
@@ -459,91 +398,18 @@ impl<'a> Options<'a> {
                     self.faults.push(fault);
                     return None;
                 };
-                Some(Text {
-                    value: secret.clone(),
-                    secret: true,
-                    span: value.span,
-                    written: Written::Otherwise,
-                })
+                Some(Text::of_secret(secret.clone(), value.span))
             }
-            OptionValueKind::Bare(text) => Some(Text {
-                value: Secret::new(text.as_str()),
-                secret: false,
-                span: value.span,
-                written: Written::Otherwise,
-            }),
+            OptionValueKind::Bare(text) => Some(Text::of_bare(text, value.span)),
             OptionValueKind::Text(text) => {
-                match replace_variables(text, value.span, self.environment) {
-                    Ok(replaced) => Some(Text {
-                        written: match replaced == *text {
-                            true => Written::of(text, value.span),
-                            false => Written::Otherwise,
-                        },
-                        value: Secret::new(replaced),
-                        secret: false,
-                        span: value.span,
-                    }),
-                    Err(fault) => {
-                        self.faults.push(*fault);
-                        None
-                    }
-                }
+                let replaced = Text::of_quoted(text, value.span, self.environment);
+                replaced.map_err(|fault| self.faults.push(*fault)).ok()
             }
         }
     }
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` in a quoted value. `span` covers the value with its quotes.
-///
-/// # Errors
-/// A variable that is not set and has no default, or a `${` without its `}`, at its place.
-pub fn replace_variables(
-    text: &str,
-    span: Span,
-    environment: &Environment,
-) -> Result<String, Box<Diagnostic>> {
-    let mut replaced = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let start = text.len() - rest.len() + at;
-        replaced.push_str(&rest[..at]);
-        let Some(length) = rest[at..].find('}') else {
-            let place = span.part(start + 1, start + 3);
-            return Err(Box::new(
-                Diagnostic::new(place, "`${` has no closing `}`")
-                    .help("write `${NAME}` or `${NAME:-default}`"),
-            ));
-        };
-        let inner = &rest[at + 2..at + length];
-        let (name, default) = match inner.split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (inner, None),
-        };
-        match environment
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .or(default)
-        {
-            Some(value) => replaced.push_str(value),
-            None => {
-                let place = span.part(start + 1, start + 1 + length + 1);
-                let message = format!("environment variable `{name}` is not set");
-                return Err(Box::new(
-                    Diagnostic::new(place, message)
-                        .help(format!("set it, or give a default: `${{{name}:-…}}`")),
-                ));
-            }
-        }
-        rest = &rest[at + length + 1..];
-    }
-    replaced.push_str(rest);
-    Ok(replaced)
-}
-
-/// A longer time is a mistake, and the instant at its end may be none that can be.
-const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
-
-/// Parses `500ms`, `5s`, `1m`, `1h`, `1d`, also `1.5s`, up to a hundred years; `None` for anything else.
+/// Parses `500ms`, `5s`, `1m`, `1h`, `1d`, also `1.5s`; `None` for anything else.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let unit_seconds = match unit {
@@ -555,8 +421,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => 86400.0,
         _ => return None,
     };
-    let duration = Duration::try_from_secs_f64(number * unit_seconds).ok()?;
-    (duration <= DURATION_MAX).then_some(duration)
+    Duration::try_from_secs_f64(number * unit_seconds).ok()
 }
 
 /// Parses `4096`, `10kB`, `64MiB`, `1GiB` into bytes; `None` for anything else.

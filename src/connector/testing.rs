@@ -11,7 +11,7 @@ use crate::secret::{Secret, Secrets};
 use crate::sql::{Ident, OptionEntry, OptionList, OptionValue, OptionValueKind};
 
 /// Makes the source of a connector from the inside of its `WITH ( … )`, or the rendered faults.
-/// There is one secret, `token`.
+/// There is one secret, `token`, and one variable, `${DOLLARS}`, which is `a$b$$`.
 pub fn source(
     connector: &Connector,
     columns: &[(&str, DataType)],
@@ -39,7 +39,8 @@ pub fn take<T>(with: &str, read: impl FnOnce(&mut Options<'_>) -> Option<T>) -> 
     let text = format!("WITH ({with})");
     let file = sources.add("test.sql", text.as_str());
     let list = parse(&text, file);
-    let (environment, mut secrets) = (Environment::default(), Secrets::default());
+    let environment = Environment::from_iter([("DOLLARS".to_owned(), "a$b$$".to_owned())]);
+    let mut secrets = Secrets::default();
     secrets.insert("token", Secret::new("s3cr3t"));
     let mut options = Options::new(&list, &environment, &secrets);
     let taken = read(&mut options);

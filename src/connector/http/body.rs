@@ -193,7 +193,7 @@ fn inside(path: &str, outer: &str) -> bool {
 
 impl JsonTemplate {
     fn of_option(text: &Text, params: &[Column]) -> Result<Self, Vec<Diagnostic>> {
-        let parsed = match serde_json::from_str::<Value>(text.expose()) {
+        let parsed = match serde_json::from_str::<Value>(&text.as_template()) {
             // A whole number beyond 64 bits would lose digits as a number: it stays a text.
             Ok(Value::Number(number)) if number.is_f64() && is_whole(text.expose()) => {
                 return Ok(Self::Fixed(Value::from(text.expose().trim())));

@@ -376,16 +376,13 @@ fn refuse_doubled(options: &mut Options<'_>, url: &Text, params: &[(String, Temp
 
 /// Returns the place of the name of a query parameter in the `url` option.
 fn place_of_param(url: &Text, name: &str) -> Option<Span> {
-    let text = url.expose();
+    let text = url.as_template();
     let mut start = text.find('?')? + 1;
     for pair in text[start..].split('&') {
         let end = start + pair_name(pair).len();
         let written = &text[start..end];
         // A dollar sign is doubled in a template.
-        let plain = match url.secret {
-            true => written.to_owned(),
-            false => written.replace("$$", "$"),
-        };
+        let plain = written.replace("$$", "$");
         let mut decoded = url::form_urlencoded::parse(plain.as_bytes());
         if decoded.next().is_some_and(|(known, _)| known == name) {
             return Some(url.part(start, end));
@@ -450,8 +447,7 @@ impl UrlTemplate {
         let authority_end = source[authority..]
             .find(['/', '?', '#'])
             .map_or(source.len(), |at| authority + at);
-        let head = Template::parse(&source[..authority_end], declared);
-        if !text.secret && head.is_ok_and(|head| head.params().next().is_some()) {
+        if template.has_param_before(authority_is_over) {
             let message = "a param cannot stand in the scheme or host of a URL";
             let param = source.find('$').unwrap_or(0);
             let rest = source.get(param + 1..).unwrap_or("");
@@ -515,6 +511,12 @@ impl UrlTemplate {
         }
         Url::parse(&text).context("the values make no URL")
     }
+}
+
+/// Says whether the beginning of a URL goes on beyond its host.
+fn authority_is_over(beginning: &str) -> bool {
+    let authority = beginning.find("://").map_or(0, |at| at + 3);
+    beginning[authority..].contains(['/', '?', '#'])
 }
 
 fn dot_segments(url: &str) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! `$name` stands for a declared param, `$$` for a dollar sign; a `$` before anything but a letter or
 //! `_` is itself. Knows nothing of where a text lands: the caller escapes each value for its place.
-//! (`${NAME}` of the environment is replaced before a text gets here.)
+//! (`${NAME}` of the environment is replaced before a text gets here; what it holds is never a template.)
 
 use serde_json::Value;
 
@@ -44,22 +44,21 @@ pub(super) struct UnknownParam {
 }
 
 impl Template {
-    /// Returns a template without params.
-    pub fn literal(text: impl Into<String>) -> Self {
-        Self {
-            pieces: vec![Piece::Literal(text.into())],
-        }
-    }
-
-    /// Parses an option's value. A secret is taken as it is: what it holds is never a template.
+    /// Parses an option's value. A secret or a variable of the environment is taken as it is: what it holds
+    /// is never a template.
     ///
     /// # Errors
     /// Every `$name` that is no declared param, at its place.
     pub fn of_option(text: &Text, params: &[Column]) -> Result<Self, Vec<Diagnostic>> {
-        if text.secret {
-            return Ok(Self::literal(text.expose()));
+        let mut cut = Cut::default();
+        for part in text.parts() {
+            if part.foreign {
+                cut.literal.push_str(part.text);
+            } else {
+                cut.template((part.start, part.text), params);
+            }
         }
-        Self::parse(text.expose(), params).map_err(|unknown| {
+        cut.finish().map_err(|unknown| {
             let faults = unknown
                 .into_iter()
                 .map(|param| unknown_param(text, &param, params));
@@ -72,48 +71,9 @@ impl Template {
     /// # Errors
     /// Every `$name` that is no declared param.
     pub fn parse(text: &str, params: &[Column]) -> Result<Self, Vec<UnknownParam>> {
-        let mut pieces = Vec::new();
-        let mut unknown = Vec::new();
-        let mut literal = String::new();
-        let mut at = 0;
-        while let Some(found) = text[at..].find('$') {
-            let dollar = at + found;
-            literal.push_str(&text[at..dollar]);
-            let rest = &text[dollar + 1..];
-            let name_length = name_length(rest);
-            if name_length > 0 {
-                let name = &rest[..name_length];
-                at = dollar + 1 + name_length;
-                match params
-                    .iter()
-                    .position(|param| param.name.eq_ignore_ascii_case(name))
-                {
-                    Some(index) => {
-                        if !literal.is_empty() {
-                            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-                        }
-                        pieces.push(Piece::Param(index));
-                    }
-                    None => unknown.push(UnknownParam {
-                        name: name.to_owned(),
-                        start: dollar,
-                        end: at,
-                    }),
-                }
-            } else {
-                literal.push('$');
-                at = dollar + if rest.starts_with('$') { 2 } else { 1 };
-            }
-        }
-        literal.push_str(&text[at..]);
-        if !literal.is_empty() || pieces.is_empty() {
-            pieces.push(Piece::Literal(literal));
-        }
-        if unknown.is_empty() {
-            Ok(Self { pieces })
-        } else {
-            Err(unknown)
-        }
+        let mut cut = Cut::default();
+        cut.template((0, text), params);
+        cut.finish()
     }
 
     pub fn pieces(&self) -> &[Piece] {
@@ -126,6 +86,19 @@ impl Template {
             Piece::Param(index) => Some(*index),
             Piece::Literal(_) => None,
         })
+    }
+
+    /// Says whether a param follows before the literal text in front of it is `over`.
+    pub fn has_param_before(&self, over: impl Fn(&str) -> bool) -> bool {
+        let param = |piece: &Piece| matches!(piece, Piece::Param(_));
+        let Some(first) = self.pieces.iter().position(param) else {
+            return false;
+        };
+        let literals = self.pieces[..first].iter().map(|piece| match piece {
+            Piece::Literal(literal) => literal.as_str(),
+            Piece::Param(_) => "",
+        });
+        !over(&literals.collect::<String>())
     }
 
     /// Returns the param if the whole text is one.
@@ -146,6 +119,66 @@ impl Template {
             }
         }
         text
+    }
+}
+
+/// A text while it is cut into pieces.
+#[derive(Default)]
+struct Cut {
+    pieces: Vec<Piece>,
+    literal: String,
+    unknown: Vec<UnknownParam>,
+}
+
+impl Cut {
+    /// Adds a text with params in it, which begins at a byte of the whole.
+    fn template(&mut self, (start, text): (usize, &str), params: &[Column]) {
+        let mut at = 0;
+        while let Some(found) = text[at..].find('$') {
+            let dollar = at + found;
+            self.literal.push_str(&text[at..dollar]);
+            let rest = &text[dollar + 1..];
+            let name = &rest[..name_length(rest)];
+            if name.is_empty() {
+                self.literal.push('$');
+                at = dollar + if rest.starts_with('$') { 2 } else { 1 };
+                continue;
+            }
+            at = dollar + 1 + name.len();
+            let is_named = |param: &Column| param.name.eq_ignore_ascii_case(name);
+            match params.iter().position(is_named) {
+                Some(index) => {
+                    self.end_literal();
+                    self.pieces.push(Piece::Param(index));
+                }
+                None => self.unknown.push(UnknownParam {
+                    name: name.to_owned(),
+                    start: start + dollar,
+                    end: start + at,
+                }),
+            }
+        }
+        self.literal.push_str(&text[at..]);
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            let literal = std::mem::take(&mut self.literal);
+            self.pieces.push(Piece::Literal(literal));
+        }
+    }
+
+    fn finish(mut self) -> Result<Template, Vec<UnknownParam>> {
+        self.end_literal();
+        if self.pieces.is_empty() {
+            self.pieces.push(Piece::Literal(String::new()));
+        }
+        match self.unknown.is_empty() {
+            true => Ok(Template {
+                pieces: self.pieces,
+            }),
+            false => Err(self.unknown),
+        }
     }
 }
 

@@ -254,49 +254,50 @@ fn take_subscribe(options: &mut Options<'_>) -> Vec<Text> {
     numbered.into_iter().map(|(_, _, text)| text).collect()
 }
 
-/// Cuts the URL at its `$column`s; `$$` is a dollar sign. A secret is taken as it is. Returns the
-/// columns with their places too; without a query each of them is a fault.
+/// Cuts the URL at its `$column`s; `$$` is a dollar sign. A secret or a variable of the environment is taken
+/// as it is. Returns the columns with their places too; without a query each of them is a fault.
 fn split_url(
     options: &mut Options<'_>,
     url: &Text,
     has_query: bool,
 ) -> (Vec<UrlPiece>, Vec<(String, Span)>) {
-    let text = url.expose();
     let mut columns: Vec<(String, Span)> = Vec::new();
-    if url.secret {
-        return (vec![UrlPiece::Literal(text.to_owned())], columns);
-    }
     let mut pieces = Vec::new();
     let mut literal = String::new();
-    let mut at = 0;
-    while let Some(found) = text[at..].find('$') {
-        let dollar = at + found;
-        literal.push_str(&text[at..dollar]);
-        let rest = &text[dollar + 1..];
-        let name = &rest[..name_length(rest)];
-        if name.is_empty() {
-            literal.push('$');
-            at = dollar + if rest.starts_with('$') { 2 } else { 1 };
-            continue;
+    for part in url.parts() {
+        let text = part.text;
+        let mut at = 0;
+        while let Some(found) = text[at..].find('$').filter(|_| !part.foreign) {
+            let dollar = at + found;
+            literal.push_str(&text[at..dollar]);
+            let rest = &text[dollar + 1..];
+            let name = &rest[..name_length(rest)];
+            if name.is_empty() {
+                literal.push('$');
+                at = dollar + if rest.starts_with('$') { 2 } else { 1 };
+                continue;
+            }
+            at = dollar + 1 + name.len();
+            let place = url.part(part.start + dollar, part.start + at);
+            if has_query {
+                columns.push((name.to_owned(), place));
+            } else {
+                options.fault(no_query(name, place));
+            }
+            pieces.push(UrlPiece::Literal(std::mem::take(&mut literal)));
+            pieces.push(UrlPiece::Column(name.to_owned()));
         }
-        at = dollar + 1 + name.len();
-        let place = url.part(dollar, at);
-        if has_query {
-            columns.push((name.to_owned(), place));
-        } else {
-            let message = format!("`${name}` needs an `on_start_query` that gives its value");
-            options.fault(
-                Diagnostic::new(place, message)
-                    .help("add `on_start_query = 'SELECT …'`, or write `$$` for a dollar sign"),
-            );
-        }
-        pieces.push(UrlPiece::Literal(std::mem::take(&mut literal)));
-        pieces.push(UrlPiece::Column(name.to_owned()));
+        literal.push_str(&text[at..]);
     }
-    literal.push_str(&text[at..]);
     pieces.push(UrlPiece::Literal(literal));
     pieces.retain(|piece| !matches!(piece, UrlPiece::Literal(literal) if literal.is_empty()));
     (pieces, columns)
+}
+
+fn no_query(name: &str, place: Span) -> Diagnostic {
+    let message = format!("`${name}` needs an `on_start_query` that gives its value");
+    Diagnostic::new(place, message)
+        .help("add `on_start_query = 'SELECT …'`, or write `$$` for a dollar sign")
 }
 
 fn name_length(text: &str) -> usize {

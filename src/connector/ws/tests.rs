@@ -114,6 +114,18 @@ fn columns_in_the_url_need_a_query() {
 }
 
 #[test]
+fn a_variable_in_the_url_is_no_template() {
+    let query = "on_start_query = 'SELECT symbol FROM pairs'";
+    let options = make(&format!("url = 'wss://h/$symbol${{DOLLARS}}', {query}")).unwrap();
+    let expected = [
+        UrlPiece::Literal("wss://h/".to_owned()),
+        UrlPiece::Column("symbol".to_owned()),
+        UrlPiece::Literal("a$b$$".to_owned()),
+    ];
+    assert_eq!(options.url_pieces, expected);
+}
+
+#[test]
 fn subscriptions_are_numbered_from_0_without_holes() {
     let mut with = String::new();
     for number in (0..12).rev() {

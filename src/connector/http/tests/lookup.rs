@@ -68,6 +68,28 @@ fn params_are_escaped_for_where_they_land() {
 }
 
 #[test]
+fn a_variable_is_sent_as_it_is_beside_params() {
+    let server = Server::start(|_, _| ok("[]"));
+    let with = format!(
+        "url = '{}/$n${{DOLLARS}}?u=${{DOLLARS}}', method = 'POST', headers.H = '${{DOLLARS}}-$symbol', \
+         params.p = '$$${{DOLLARS}}', json.a = '${{DOLLARS}}', json.b = '[\"${{DOLLARS}}-$symbol\"]'",
+        server.url
+    );
+    request(&with, [json!("s"), json!(3)]).unwrap();
+    let seen = server.seen().remove(0);
+    assert_eq!(seen.target, "/3a$b$$?u=a$b$$&p=%24a%24b%24%24");
+    assert_eq!(seen.header("h"), Some("a$b$$-s"));
+    let body: Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(body, json!({"a": "a$b$$", "b": ["a$b$$-s"]}));
+    let raw = format!(
+        "url = '{}/$n', method = 'POST', body = '${{DOLLARS}}$symbol'",
+        server.url
+    );
+    request(&raw, [json!("s"), json!(3)]).unwrap();
+    assert_eq!(server.seen()[1].body, "a$b$$\"s\"");
+}
+
+#[test]
 fn a_raw_body_is_escaped_as_json_or_as_a_form() {
     let server = Server::start(|_, _| ok("[]"));
     let params = || [json!("a\"b c"), json!(3)];

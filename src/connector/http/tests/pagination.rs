@@ -191,11 +191,7 @@ fn an_interrupted_poll_whose_page_cannot_be_taken_is_given_up() {
     // A body that is too large, one that is no JSON, and a link to elsewhere.
     let large = format!("[{}]", " ".repeat(2000));
     let elsewhere = "http://elsewhere.invalid/p";
-    for (link, second) in [
-        ("/p", large.as_str()),
-        ("/p", "<html>"),
-        (elsewhere, "[]"),
-    ] {
+    for (link, second) in [("/p", large.as_str()), ("/p", "<html>"), (elsewhere, "[]")] {
         let (link, second) = (format!("<{link}>; rel=next"), second.to_owned());
         let server = Server::start(move |_, seen| match seen.target.as_str() {
             "/p" => ok(second.clone()),

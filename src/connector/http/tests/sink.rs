@@ -139,11 +139,18 @@ fn what_is_not_about_the_row_is_an_error() {
 fn a_redirect_that_is_not_followed_is_not_about_the_row() {
     for status in [301, 302] {
         let (outcome, seen, events) = write("", &[batch([1, 2], Sign::Insert)], move |_, _| {
-            reply(status, &[("location", "/new?token=hush")], "<html>moved</html>")
+            reply(
+                status,
+                &[("location", "/new?token=hush")],
+                "<html>moved</html>",
+            )
         });
         let error = outcome.unwrap_err().to_string();
         assert!(error.contains(&format!("status {status}")), "{error}");
-        assert!(error.contains("/new?token=***, which a POST does not follow"), "{error}");
+        assert!(
+            error.contains("/new?token=***, which a POST does not follow"),
+            "{error}"
+        );
         assert!(error.contains("write the new address in `url`"), "{error}");
         assert_eq!(seen.len(), 1);
         assert!(!events.iter().any(|event| matches!(event, Event::Reject(_))));
@@ -153,7 +160,10 @@ fn a_redirect_that_is_not_followed_is_not_about_the_row() {
         _ => ok(""),
     });
     outcome.unwrap();
-    assert_eq!((seen[1].target.as_str(), seen[1].body.as_str()), ("/new", "{\"id\":1}"));
+    assert_eq!(
+        (seen[1].target.as_str(), seen[1].body.as_str()),
+        ("/new", "{\"id\":1}")
+    );
 }
 
 #[test]
