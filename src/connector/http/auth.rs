@@ -15,9 +15,9 @@ use ureq::http::{HeaderName, header};
 use super::encoding::base64;
 use super::hmac::Hmac;
 use super::oauth::OAuth;
-use super::request::Request;
+use super::request::{Request, RequestTemplate, place_of_param};
 use super::shown::Mask;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::options::Options;
 use crate::secret::Secret;
 
@@ -100,13 +100,54 @@ impl Auth {
         auth.unwrap_or(Self::None)
     }
 
-    /// Returns the header this sets, for the check that nobody else sets it.
-    pub fn header(&self) -> Option<&HeaderName> {
+    /// Returns the headers this sets with the options that say so, for the check that nobody else sets them.
+    pub fn headers(&self) -> Vec<(&'static str, &HeaderName)> {
         match self {
-            Self::None | Self::Param(..) => None,
-            Self::Header(name, _) => Some(name),
-            Self::ClientCredentials(_) => Some(&header::AUTHORIZATION),
-            Self::Hmac(hmac) => hmac.signature_header(),
+            Self::None | Self::Param(..) => Vec::new(),
+            Self::Header(name, _) => vec![("auth.header", name)],
+            Self::ClientCredentials(_) => vec![("auth.type", &header::AUTHORIZATION)],
+            Self::Hmac(hmac) => hmac.headers(),
+        }
+    }
+
+    /// As [`Auth::headers`], for the parameters of the query.
+    pub fn params(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::None | Self::Header(..) | Self::ClientCredentials(_) => Vec::new(),
+            Self::Param(name, _) => vec![("auth.param", name)],
+            Self::Hmac(hmac) => hmac.params(),
+        }
+    }
+
+    /// Notes a fault for each header or parameter that two options set: only one of them would be sent.
+    pub fn refuse_doubled(&self, template: &RequestTemplate, options: &mut Options<'_>) {
+        let headers = self.headers();
+        for (number, (key, name)) in headers.iter().enumerate() {
+            let given = options.key_span_any_case(&format!("headers.{name}"));
+            if let Some(given) = given.filter(|_| template.has_header(name)) {
+                let message = format!("header `{name}` is set by `auth.type` and by `headers.*`");
+                refuse(options, (given, message), key);
+            }
+            let first = headers[..number].iter().find(|(_, known)| known == name);
+            if let (Some((first, _)), Some(place)) = (first, options.value_span(key)) {
+                let message = format!("header `{name}` is set by `{first}` and by `{key}`");
+                refuse(options, (place, message), first);
+            }
+        }
+        let url = options.text("url");
+        let params = self.params();
+        for (number, (key, name)) in params.iter().enumerate() {
+            template.refuse_param(options, name, (key, "auth.type"), "keep one of them");
+            let in_url = url.as_ref().and_then(|url| place_of_param(url, name));
+            if let Some(place) = in_url {
+                let message = format!("`{name}` stands in `url` and is set by `{key}`");
+                refuse(options, (place, message), key);
+            }
+            let first = params[..number].iter().find(|(_, known)| known == name);
+            if let (Some((first, _)), Some(place)) = (first, options.value_span(key)) {
+                let message = format!("parameter `{name}` is set by `{first}` and by `{key}`");
+                refuse(options, (place, message), first);
+            }
         }
     }
 
@@ -134,6 +175,15 @@ impl Auth {
             Self::Hmac(hmac) => hmac.sign(request, now),
         }
     }
+}
+
+fn refuse(options: &mut Options<'_>, (place, message): (Span, String), other: &str) {
+    let fault = Diagnostic::new(place, message);
+    let other = options
+        .value_span(other)
+        .or_else(|| options.value_span("auth.type"));
+    let fault = (other.into_iter()).fold(fault, |fault, other| fault.also(other, "sets it too"));
+    options.fault(fault.help("keep one of them"));
 }
 
 /// Notes a fault for each `auth.` option that the chosen type does not know.

@@ -63,16 +63,7 @@ impl Client {
             })
         });
         let template = template?;
-        if let Some(name) = auth.header().filter(|name| template.has_header(name)) {
-            let message = format!("header `{name}` is set by `auth.type` and by `headers.*`");
-            let given = options.key_span_any_case(&format!("headers.{name}"));
-            let fault = Diagnostic::new(given.unwrap_or_else(|| options.span()), message);
-            let auth = options.value_span("auth.type");
-            let fault = auth
-                .into_iter()
-                .fold(fault, |fault, auth| fault.also(auth, "sets it too"));
-            options.fault(fault.help("keep one of them"));
-        }
+        auth.refuse_doubled(&template, options);
         let base = template.base().clone();
         let mut wire = Wire::new(limits, rate.map(RateLimit::new), retry, (&base, roots));
         let private =

@@ -152,11 +152,34 @@ impl Hmac {
         })
     }
 
-    pub fn signature_header(&self) -> Option<&HeaderName> {
-        match &self.target {
-            Target::Header(name) => Some(name),
-            Target::Param(_) => None,
+    /// Returns the headers that a signature sets, with their options.
+    pub fn headers(&self) -> Vec<(&'static str, &HeaderName)> {
+        let mut headers = Vec::new();
+        if let Target::Header(name) = &self.target {
+            headers.push(("auth.header", name));
         }
+        if let Some(Timestamp::Header(name)) = &self.timestamp {
+            headers.push(("auth.timestamp_header", name));
+        }
+        if let Some((name, _)) = &self.key {
+            headers.push(("auth.key_header", name));
+        }
+        if let Some(passphrase) = &self.passphrase {
+            headers.push(("auth.passphrase_header", &passphrase.header));
+        }
+        headers
+    }
+
+    /// As [`Hmac::headers`], for the parameters of the query.
+    pub fn params(&self) -> Vec<(&'static str, &str)> {
+        let mut params = Vec::new();
+        if let Target::Param(name) = &self.target {
+            params.push(("auth.signature_param", name.as_str()));
+        }
+        if let Some(Timestamp::Param(name)) = &self.timestamp {
+            params.push(("auth.timestamp_param", name));
+        }
+        params
     }
 
     /// Signs the request as of `now`; signing one again replaces what the first time added.

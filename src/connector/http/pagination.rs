@@ -172,11 +172,40 @@ impl Pagination {
     pub fn refuse_size_of(&self, template: &RequestTemplate, options: &mut Options<'_>) {
         let Some((param, _)) = &self.size else { return };
         let has_param = (template.bind(&[])).is_ok_and(|request| request.has_param(param));
-        if has_param && let Some(span) = options.key_span("pagination.size_param") {
+        let Some(span) = options.key_span("pagination.size_param") else {
+            return;
+        };
+        if self.moving_param() == Some(param) {
+            let message = format!("`{param}` is the parameter of the page or cursor already");
+            let fault = Diagnostic::new(span, message);
+            options.fault(fault.help("one of them has another name: see what the server calls it"));
+        } else if has_param {
             let message =
                 format!("`{param}` is in every request already, so `pagination.size` is not sent");
             let fault = Diagnostic::new(span, message);
             options.fault(fault.help("leave it out of `url` and `params.*`"));
+        }
+    }
+
+    /// Refuses a `params.*` that the number of the page, or the cursor, would replace.
+    pub fn refuse_params_of(&self, template: &RequestTemplate, options: &mut Options<'_>) {
+        let (key, help) = match self.kind {
+            Kind::Page { .. } => (
+                "pagination.page_param",
+                "leave it out: `pagination.start` is the first page",
+            ),
+            _ => ("pagination.cursor_param", "leave it out"),
+        };
+        if let Some(param) = self.moving_param() {
+            template.refuse_param(options, param, (key, "pagination.type"), help);
+        }
+    }
+
+    /// Returns the parameter that differs from page to page.
+    fn moving_param(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Page { param, .. } => Some(param),
+            _ => self.cursor_param(),
         }
     }
 

@@ -221,6 +221,29 @@ impl RequestTemplate {
         self.headers.iter().any(|(known, _)| known == name)
     }
 
+    /// Refuses a `params.*` of that name: what `key` says would be sent in its place. If that option is not
+    /// given, its default follows from another one.
+    pub fn refuse_param(
+        &self,
+        options: &mut Options<'_>,
+        name: &str,
+        (key, decided_by): (&str, &str),
+        help: &str,
+    ) {
+        if !self.params.iter().any(|(known, _)| known == name) {
+            return;
+        }
+        let (by, place) = match options.value_span(key) {
+            Some(place) => (key, Some(place)),
+            None => (decided_by, options.value_span(decided_by)),
+        };
+        let place = place.unwrap_or_else(|| options.span());
+        let given = options.key_span(&format!("params.{name}"));
+        let message = format!("`params.{name}` would be replaced: `{by}` sets `{name}` too");
+        let fault = Diagnostic::new(given.unwrap_or(place), message).also(place, "sets it too");
+        options.fault(fault.help(help));
+    }
+
     /// Returns the origin of every URL this makes, as a URL without path.
     pub fn base(&self) -> &Url {
         &self.url.base
@@ -375,7 +398,7 @@ fn refuse_doubled(options: &mut Options<'_>, url: &Text, params: &[(String, Temp
 }
 
 /// Returns the place of the name of a query parameter in the `url` option.
-fn place_of_param(url: &Text, name: &str) -> Option<Span> {
+pub(super) fn place_of_param(url: &Text, name: &str) -> Option<Span> {
     let text = url.as_template();
     let mut start = text.find('?')? + 1;
     for pair in text[start..].split('&') {

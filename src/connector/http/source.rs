@@ -65,7 +65,11 @@ pub(super) fn source(
     let (client, template) = client?;
     let pagination = pagination?;
     pagination.refuse_size_of(&template, options);
+    pagination.refuse_params_of(&template, options);
     let conditional = is_get && conditional.unwrap_or(pagination.first_page_tells());
+    if conditional {
+        refuse_validators(&template, options);
+    }
     let (schedule, overlap) = cadence?;
     let poller = Poller {
         client,
@@ -80,6 +84,18 @@ pub(super) fn source(
         schedule,
         overlap,
     }))
+}
+
+/// Refuses headers that conditional requests set themselves.
+fn refuse_validators(template: &RequestTemplate, options: &mut Options<'_>) {
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        let key = options.key_span_any_case(&format!("headers.{name}"));
+        if let Some(key) = key.filter(|_| template.has_header(&name)) {
+            let message = format!("header `{name}` is set by conditional requests");
+            let fault = Diagnostic::new(key, message);
+            options.fault(fault.help("leave it out, or write `conditional = 'false'`"));
+        }
+    }
 }
 
 struct HttpSource {

@@ -113,6 +113,75 @@ fn params_that_stand_in_the_url_too() {
 }
 
 #[test]
+fn params_that_something_else_sets() {
+    let paged = "pagination.type = 'page-based'";
+    check(
+        &format!("{paged}, params.page = 3"),
+        &[
+            "`params.page` would be replaced: `pagination.type` sets `page` too",
+            "^",
+            "`pagination.start` is the first page",
+        ],
+    );
+    check(
+        &format!("{paged}, pagination.page_param = 'p', params.p = 3"),
+        &["`params.p` would be replaced: `pagination.page_param` sets `p` too"],
+    );
+    check(
+        "pagination.type = 'cursor-based', params.cursor = 'x'",
+        &["`params.cursor` would be replaced"],
+    );
+    check(
+        &format!("{paged}, pagination.size_param = 'page', pagination.size = 5"),
+        &["`page` is the parameter of the page or cursor already", "^"],
+    );
+    let key = "auth.type = 'api-key', auth.key = 'k', auth.param = 'q'";
+    check(
+        &format!("{key}, params.q = 'x'"),
+        &["`params.q` would be replaced: `auth.param` sets `q` too"],
+    );
+    check_lookup(
+        &format!("url = 'http://h/$n/$symbol?q=1', {key}"),
+        &[
+            "`q` stands in `url` and is set by `auth.param`",
+            "sets it too",
+        ],
+    );
+    let hmac = "auth.type = 'hmac-sha256', auth.secret = 's', auth.signature_param = 's'";
+    check(
+        &format!("{hmac}, auth.timestamp_param = 's', params.s = 'x'"),
+        &[
+            "parameter `s` is set by `auth.signature_param` and by `auth.timestamp_param`",
+            "`params.s` would be replaced",
+        ],
+    );
+    // What the number of a page replaces in `url` is a first value, as servers show it in their examples.
+    let with = format!("url = 'http://h/?page=0', interval = '1s', {paged}, params.q = 1");
+    testing::source(&HTTP, &[("id", DataType::Int64)], &with)
+        .map(|_| ())
+        .unwrap_or_else(|faults| panic!("{faults}"));
+}
+
+#[test]
+fn headers_that_something_else_sets() {
+    check(
+        "auth.type = 'hmac-sha256', auth.secret = 's', auth.header = 'X-T', auth.timestamp_header = 'x-t'",
+        &["header `x-t` is set by `auth.header` and by `auth.timestamp_header`"],
+    );
+    check(
+        "headers.If-None-Match = '\"a\"'",
+        &[
+            "header `if-none-match` is set by conditional requests",
+            "`conditional = 'false'`",
+        ],
+    );
+    let own = "url = 'http://h/', interval = '1s', conditional = 'false', headers.if-modified-since = 'x'";
+    testing::source(&HTTP, &[("id", DataType::Int64)], own)
+        .map(|_| ())
+        .unwrap_or_else(|faults| panic!("{faults}"));
+}
+
+#[test]
 fn bodies() {
     check(
         "body = '{}'",
