@@ -87,7 +87,8 @@ pub fn native(arrow: &DataType) -> bool {
         },
         DataType::Decimal128(_, scale) => *scale >= 0,
         DataType::Time32(unit) => matches!(unit, TimeUnit::Second | TimeUnit::Millisecond),
-        DataType::Time64(unit) => matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond),
+        // DuckDB takes nanoseconds of a day from Arrow as microseconds.
+        DataType::Time64(unit) => *unit == TimeUnit::Microsecond,
         DataType::Boolean
         | DataType::Int8
         | DataType::Int16

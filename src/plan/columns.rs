@@ -9,6 +9,7 @@ use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
 use crate::diagnostic::Diagnostic;
 use crate::engine::syntax::{Query, place_of};
+use crate::engine::types::has_zoned_time;
 use crate::engine::{SqlFault, TRIGGER, functions};
 use crate::sql::{self, SqlText, TokenKind, quote_ident};
 
@@ -127,7 +128,7 @@ pub fn declared(
     arrow: DataType,
     nullable: bool,
 ) -> Column {
-    let native = crate::format::native(&arrow);
+    let native = crate::format::native(&arrow) && !has_zoned_time(&sql_type.text);
     Column {
         name: column.name.clone(),
         sql_type: sql_type.text.clone(),

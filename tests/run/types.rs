@@ -122,6 +122,25 @@ fn instants_load_from_texts_and_from_epochs_of_every_unit() {
 }
 
 #[test]
+fn times_with_zones_and_nanoseconds_are_cast_as_they_came() {
+    let sql = "CREATE TABLE loaded (tz TIMETZ, zoned TIME WITH TIME ZONE, ns TIME_NS)
+        WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+        CREATE VIEW texts AS SELECT tz::VARCHAR AS tz, zoned::VARCHAR AS zoned, ns FROM loaded;
+        CREATE SINK printed FROM texts WITH (connector = 'stdout');";
+    let body = json!([
+        {"tz": "10:00:00+02:00", "zoned": "10:00:00", "ns": "10:00:00.123456789"},
+        {"tz": "ten", "zoned": null, "ns": null},
+    ]);
+    let setting = Setting::scripted(sql, vec![Reply::value(&body)]);
+    let output = setting.once_kept();
+    let expected = json!({"tz": "10:00:00+02", "zoned": "10:00:00+00", "ns": "10:00:00.123456789"});
+    assert_eq!(output.json_lines(), [expected], "{output}");
+    let errors = setting.errors();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].message.contains("ten"), "{errors:#?}");
+}
+
+#[test]
 fn an_enum_column_takes_its_words_only() {
     let body = json!([{"side": "buy"}, {"side": "hold"}, {"side": "sell"}]);
     let (setting, rows) = load("side ENUM('buy', 'sell')", "", &body);

@@ -8,9 +8,8 @@ use crate::batch::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use crate::batch::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::{ColumnBuilder, Misfit, unit_of};
@@ -82,11 +81,6 @@ fn time_builder(spec: Spec) -> Option<Box<dyn ColumnBuilder>> {
         DataType::Time64(TimeUnit::Microsecond) => {
             primitive::<Time64MicrosecondType>(spec, |text, _| {
                 instant::time_of_text(text.words()?, TimestampUnit::Microsecond)
-            })
-        }
-        DataType::Time64(TimeUnit::Nanosecond) => {
-            primitive::<Time64NanosecondType>(spec, |text, _| {
-                instant::time_of_text(text.words()?, TimestampUnit::Nanosecond)
             })
         }
         _ => return None,
