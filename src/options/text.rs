@@ -18,6 +18,7 @@ pub struct Text {
     pub secret: bool,
     pub span: Span,
     written: Written,
+    bare: bool,
     /// The bytes of the value that came from the environment, in ascending order.
     foreign: Vec<Range<usize>>,
 }
@@ -61,17 +62,19 @@ impl Text {
             secret: true,
             span,
             written: Written::Otherwise,
+            bare: false,
             foreign: Vec::new(),
         }
     }
 
-    /// Returns the value of a text without quotes.
+    /// Returns the value of a word or number without quotes.
     pub(super) fn of_bare(text: &str, span: Span) -> Self {
         Self {
             value: Secret::new(text),
             secret: false,
             span,
             written: Written::Otherwise,
+            bare: true,
             foreign: Vec::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Text {
             value: Secret::new(replaced),
             secret: false,
             span,
+            bare: false,
             foreign,
         })
     }
@@ -101,6 +105,11 @@ impl Text {
     /// Returns the clear text.
     pub fn expose(&self) -> &str {
         self.value.expose()
+    }
+
+    /// Returns true for a word or number that was written without quotes.
+    pub fn is_bare(&self) -> bool {
+        self.bare
     }
 
     /// Cuts the value where what was written meets what came from outside.

@@ -1,8 +1,8 @@
 //! The body of a request: from `json.*` or from `body`, with the values of `$param`s escaped for it.
 //!
 //! `json.a.b = …` builds nested objects. A value that reads as JSON stays what it is there (a number,
-//! `true`, `null`, an object, a list; `"5"` in double quotes is the text 5), anything else is a text. A
-//! value that is exactly `$param` takes the param with its type. In `body`, a param is written as a JSON
+//! `true`, `null`, an object, a list; `"5"` in double quotes is the text 5), and so does an unquoted `TRUE`,
+//! `FALSE` or `NULL` in any case; anything else is a text. A value that is exactly `$param` takes the param with its type. In `body`, a param is written as a JSON
 //! value, or as the inside of a JSON string where it stands between double quotes; in a form body it is
 //! percent-encoded.
 
@@ -147,6 +147,13 @@ pub(super) fn or_faults<T>(
     }
 }
 
+/// Returns what `TRUE`, `FALSE` or `NULL` without quotes stands for: SQL has no case there, JSON has.
+fn keyword(text: &Text) -> Option<Value> {
+    let word = text.expose().to_lowercase();
+    let is_keyword = text.is_bare() && ["true", "false", "null"].contains(&word.as_str());
+    is_keyword.then(|| serde_json::from_str(&word).ok())?
+}
+
 fn is_whole(text: &str) -> bool {
     text.trim()
         .bytes()
@@ -193,6 +200,9 @@ fn inside(path: &str, outer: &str) -> bool {
 
 impl JsonTemplate {
     fn of_option(text: &Text, params: &[Column]) -> Result<Self, Vec<Diagnostic>> {
+        if let Some(keyword) = keyword(text) {
+            return Ok(Self::Fixed(keyword));
+        }
         let parsed = match serde_json::from_str::<Value>(&text.as_template()) {
             // A whole number beyond 64 bits would lose digits as a number: it stays a text.
             Ok(Value::Number(number)) if number.is_f64() && is_whole(text.expose()) => {

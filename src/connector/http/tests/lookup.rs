@@ -90,6 +90,22 @@ fn a_variable_is_sent_as_it_is_beside_params() {
 }
 
 #[test]
+fn keywords_without_quotes_are_values_whatever_their_case() {
+    let server = Server::start(|_, _| ok("[]"));
+    let with = format!(
+        "url = '{}/$n/$symbol', method = 'POST', json.a = NULL, json.b = TRUE, json.c = False, \
+         json.d = null, json.e = 'NULL', json.f = 'true', json.g = Nulls",
+        server.url
+    );
+    request(&with, [json!("s"), json!(3)]).unwrap();
+    let body: Value = serde_json::from_str(&server.seen()[0].body).unwrap();
+    let expected = json!({
+        "a": null, "b": true, "c": false, "d": null, "e": "NULL", "f": true, "g": "Nulls",
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
 fn a_raw_body_is_escaped_as_json_or_as_a_form() {
     let server = Server::start(|_, _| ok("[]"));
     let params = || [json!("a\"b c"), json!(3)];
