@@ -168,6 +168,19 @@ fn a_writer_that_is_dropped_leaves_nothing_half() {
 }
 
 #[test]
+fn nothing_is_said_of_what_could_not_be_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let sink = sink(directory.path(), "rows.json", "");
+    fs::create_dir(directory.path().join("rows-000001.json")).unwrap();
+    let (context, events) = context();
+    let mut writer = sink.open(&schema(), None).unwrap();
+    writer.write(&batch(Sign::Insert, &[1]), &context).unwrap();
+    let error = writer.flush(true, &context).unwrap_err().to_string();
+    assert!(error.contains("cannot rename a finished file"), "{error}");
+    assert!(events.lock().unwrap().is_empty());
+}
+
+#[test]
 fn replacing_what_was_there_is_said_and_rewriting_our_own_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let sink = sink(directory.path(), "rows.json", "");

@@ -99,7 +99,11 @@ impl FileWriter {
     /// Ends the open file and gives it its name. Nothing of it is visible before.
     fn finish(&mut self, open: OpenFile, context: &Context) -> anyhow::Result<()> {
         let path = self.sink.names.finished(self.state.next);
-        if self.rewritten != Some(self.state.next) && path.exists() {
+        let replaces = self.rewritten != Some(self.state.next) && path.exists();
+        let written = open.body.finish();
+        let bytes = written.with_context(|| format!("cannot write `{}`", path.display()))?;
+        open.temporary.keep_as(&path)?;
+        if replaces {
             let message = format!(
                 "`{}` was there before this sink and is replaced",
                 path.display()
@@ -109,9 +113,6 @@ impl FileWriter {
         if self.rewritten.is_none() && self.state.next == FIRST {
             self.tell_of_others(context);
         }
-        let written = open.body.finish();
-        let bytes = written.with_context(|| format!("cannot write `{}`", path.display()))?;
-        open.temporary.keep_as(&path)?;
         let directory = self.sink.names.directory();
         // The name itself must be on the disk before the position says that the rows are.
         File::open(directory)
