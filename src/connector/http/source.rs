@@ -41,6 +41,10 @@ pub(super) const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const NO_ROWS: &str = "the filter gives no row of a page that has items: the next cursor is not known, and the poll ends; \
     let `jq` give a row of each item, and leave out what is not wanted in a query with WHERE";
 
+/// What is said of a page that leads nowhere, though it has more than the row of its cursor.
+const SAME_CURSOR: &str = "a page ends with the cursor it was asked for: the poll ends, and its rows are not taken; \
+    `pagination.cursor_id` must name a field that is unique and grows, and `pagination.cursor_param` what the server reads";
+
 /// A page is asked for after the other, so one connection is enough; the second is for a token.
 const CONNECTIONS: usize = 2;
 
@@ -361,6 +365,8 @@ impl HttpReader {
                 if fetched.step == Step::Repeated {
                     let message = "a page repeats the one before it: the poll ends, its rows are not taken twice";
                     context.report(Event::Warning(message.to_owned()));
+                } else if poll.pages > 0 && fetched.page.row_count > 1 {
+                    context.report(Event::Warning(SAME_CURSOR.to_owned()));
                 }
                 decoded = Decoded {
                     rows: decoded.rows.slice(0, 0),

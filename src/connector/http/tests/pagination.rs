@@ -279,6 +279,28 @@ fn a_cursor_that_must_not_resume_starts_anew() {
 }
 
 #[test]
+fn a_page_that_ends_with_the_cursor_it_was_asked_for_is_told() {
+    let read = |later: &'static [i64]| {
+        let server = Server::start(move |number, _| match number {
+            0 => ok(rows([1, 2])),
+            _ => ok(rows(later.iter().copied())),
+        });
+        let source = source(&server.url, AFTER);
+        let mut run = Run::open(&*source, None);
+        run.read(0).unwrap();
+        (run.all_ids(), run.warnings())
+    };
+    let (ids, warnings) = read(&[7, 2]);
+    assert_eq!(ids, [1, 2]);
+    assert!(
+        warnings[0].contains("ends with the cursor it was asked for"),
+        "{warnings:?}"
+    );
+    // Some servers repeat the row of the cursor.
+    assert_eq!(read(&[2]), (vec![1, 2], Vec::new()));
+}
+
+#[test]
 fn a_header_holds_the_next_cursor() {
     let server = Server::start(|_, seen| match param(&seen.target, "cursor").as_deref() {
         None => reply(200, &[("x-next", "b&c")], rows([1])),
