@@ -29,6 +29,8 @@ pub struct Output<W: Write> {
     format: Format,
     out: W,
     columns: Vec<ColumnHead>,
+    /// The columns of a result of which nothing is written yet: it may fail before its first row.
+    begun: Option<Vec<ColumnHead>>,
     table: Option<Page>,
     results: usize,
     /// Whether a table is followed by its number of rows.
@@ -48,6 +50,7 @@ impl<W: Write> Output<W> {
             format,
             out,
             columns: Vec::new(),
+            begun: None,
             table: None,
             results: 0,
             counted,
@@ -60,13 +63,20 @@ impl<W: Write> Output<W> {
     /// The output takes no more.
     pub fn event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Columns(columns) => self.begin(columns)?,
-            Event::Rows(rows) => self.rows(&rows)?,
+            Event::Columns(columns) => {
+                self.end()?;
+                self.begun = Some(columns);
+            }
+            Event::Rows(rows) => {
+                self.begin()?;
+                self.rows(&rows)?;
+            }
             Event::Message(text) => {
                 self.end()?;
                 super::say(text);
             }
             Event::Error(text) => {
+                self.begun = None;
                 self.end()?;
                 super::say(text);
             }
@@ -76,8 +86,11 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    fn begin(&mut self, columns: Vec<ColumnHead>) -> anyhow::Result<()> {
-        self.end()?;
+    /// Writes the head of a result, unless it is written.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        let Some(columns) = self.begun.take() else {
+            return Ok(());
+        };
         self.results += 1;
         // Several tables or CSVs in one output are told apart by an empty line.
         if self.results > 1 && self.format != Format::Json {
@@ -130,6 +143,7 @@ impl<W: Write> Output<W> {
 
     /// Ends the current result.
     fn end(&mut self) -> anyhow::Result<()> {
+        self.begin()?;
         if let Some(page) = self.table.take() {
             let count = page.finish(&mut self.out)?;
             if self.counted == Counted::Yes {
@@ -376,6 +390,30 @@ mod tests {
             table.contains("NaN") && table.contains("NULL") && table.contains("\\u{7}"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_result_that_fails_before_its_first_row_is_not_shown() {
+        for format in [Format::Table, Format::Csv, Format::Json] {
+            let mut out = Vec::new();
+            let mut output = Output::new(format, &mut out, Counted::Yes);
+            let columns = || {
+                Event::Columns(vec![ColumnHead {
+                    name: "n".to_owned(),
+                    sql_type: "BIGINT".to_owned(),
+                }])
+            };
+            output.event(columns()).unwrap();
+            output.event(Event::Error("too late".to_owned())).unwrap();
+            output.event(Event::Done).unwrap();
+            assert!(output.out.is_empty(), "{format:?}");
+            // One that is empty has its head, and is no second result.
+            output.event(columns()).unwrap();
+            output.event(Event::Done).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.contains('n'), format != Format::Json, "{text}");
+            assert!(!text.starts_with('\n'), "{text}");
+        }
     }
 
     #[test]

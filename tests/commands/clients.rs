@@ -80,6 +80,7 @@ fn a_long_statement_is_cancelled_and_the_connection_goes_on() {
     ];
     let output = project.omlsp(client).run().expect_code(1);
     assert!(output.stderr.contains("statement_timeout"), "{output}");
+    assert_eq!(output.stdout, "", "{output}");
     // The end of a run does not wait for what its clients are at.
     connection.send(&json!({"sql": LONG}));
     owner.stop();
