@@ -42,6 +42,7 @@ fn column(name: &str, sql_type: &str, arrow: DataType) -> Column {
         sql_type: sql_type.to_owned(),
         arrow,
         nullable: true,
+        in_key: false,
     }
 }
 

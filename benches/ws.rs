@@ -148,6 +148,7 @@ fn product(run: Run, jq: &str, keep: &mut dyn FnMut(Decoded)) -> Duration {
         sql_type: sql_type.to_owned(),
         arrow,
         nullable: true,
+        in_key: false,
     };
     let declared = Declared {
         columns: vec![

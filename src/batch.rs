@@ -69,8 +69,10 @@ pub struct Column {
     /// The Arrow type that a format builds. Where DuckDB's type has no native counterpart in
     /// [`crate::format`] (UUID, INTERVAL, ENUM, …) it is `Utf8`, and the engine casts on the way in.
     pub arrow: datatypes::DataType,
-    /// False for `NOT NULL`.
+    /// False for `NOT NULL`, and for a column of the primary key.
     pub nullable: bool,
+    /// True for a column of the primary key.
+    pub in_key: bool,
 }
 
 /// A row that did not fit, kept apart with its reason.

@@ -40,7 +40,7 @@ pub struct Arguments {
     #[command(flatten)]
     state: state_dir::Arguments,
     /// Keep everything in memory
-    #[arg(long, conflicts_with_all = ["replace", "plan"])]
+    #[arg(long, conflicts_with_all = ["replace", "plan", "state_dir"])]
     ephemeral: bool,
     /// Poll every scheduled source once, read those that end to their end, write everything out, exit
     #[arg(long)]
@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let settings = replay::Settings {
         record,
-        state_dir: arguments.state.named().filter(|_| !arguments.ephemeral),
+        state_dir: arguments.state.named(),
         memory_bytes: arguments.memory_limit,
         speed: arguments.speed,
         capture: arguments.capture.as_deref(),

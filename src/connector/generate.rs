@@ -82,7 +82,7 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
             .ok()
             .filter(|rate: &f64| *rate > 0.0 && *rate <= RATE_MAX)
     });
-    let seed = options.integer("seed").unwrap_or(0);
+    let seed = options.integer("seed");
     let batch_rows = options.parsed(
         "batch.max_rows",
         "a whole number from 1 to 1048576",
@@ -122,11 +122,17 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
             }
         }
     }
+    if let Some(key) = options.key_span("seed").filter(|_| seed.is_some())
+        && !fillings.contains(&Filling::Seed)
+    {
+        let fault = Diagnostic::new(key, "`seed` is given, but there is no column `seed`");
+        options.fault(fault.help("declare `seed BIGINT` and use it: `x AS (hash(n, seed) % 100)`"));
+    }
     Some(Box::new(GenerateSource {
         schema: Arc::new(ArrowSchema::new(fields)),
         fillings,
         end: end.unwrap_or(ROWS_MAX),
-        seed,
+        seed: seed.unwrap_or(0),
         rows_per_second,
         batch_rows: batch_rows.unwrap_or(BATCH_ROWS_DEFAULT),
     }))

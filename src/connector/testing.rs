@@ -81,6 +81,7 @@ fn declared(columns: &[(&str, DataType)], columns_span: Span) -> Declared {
             sql_type: arrow.to_string(),
             arrow: arrow.clone(),
             nullable: true,
+            in_key: false,
         })
         .collect();
     Declared {

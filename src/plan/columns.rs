@@ -134,6 +134,7 @@ pub fn declared(
         sql_type: sql_type.text.clone(),
         arrow: if native { arrow } else { DataType::Utf8 },
         nullable,
+        in_key: false,
     }
 }
 
@@ -414,13 +415,7 @@ impl<'a> Draft<'a> {
         let empty = crate::catalog::Catalog::default();
         let fault = fault.moved(Self::HEAD.len());
         let mut diagnostic = super::bind::query_fault(fault, self.expression, &empty);
-        if TRIGGER_FUNCTIONS
-            .iter()
-            .any(|name| diagnostic.message.contains(name))
-        {
-            diagnostic.message = "the functions of the trigger take no arguments".to_owned();
-            diagnostic.help = Some("write `TRIGGER_TIME()`".to_owned());
-        }
+        tell_of_trigger(&mut diagnostic);
         let unknown = diagnostic.message.starts_with("column `");
         let suggested = diagnostic
             .help
@@ -435,6 +430,26 @@ impl<'a> Draft<'a> {
         }
         Box::new(diagnostic)
     }
+}
+
+/// Says how the functions of the trigger are called, if that is the fault.
+fn tell_of_trigger(diagnostic: &mut Diagnostic) {
+    let message = diagnostic.message.to_lowercase();
+    let called = TRIGGER_FUNCTIONS
+        .into_iter()
+        .filter(|name| message.contains(name))
+        // One name begins with another one.
+        .max_by_key(|name| name.len());
+    let Some(name) = called else {
+        return;
+    };
+    let told = match message.strip_prefix("column `") {
+        Some(column) if column.split('`').next() != Some(name) => return,
+        Some(_) => "the functions of the trigger are written with brackets",
+        None => "the functions of the trigger take no arguments",
+    };
+    diagnostic.message = told.to_owned();
+    diagnostic.help = Some(format!("write `{}()`", name.to_uppercase()));
 }
 
 /// Returns a query of one row with these columns and the trigger.

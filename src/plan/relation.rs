@@ -201,7 +201,10 @@ fn bind(
             Some(expression) => generated.push((&column.name, &column.sql_type, expression)),
             None => {
                 let nullable = !is_not_null(relation, &column.name, column.not_null);
-                columns.push(declared(&column.name, &column.sql_type, arrow, nullable));
+                columns.push(Column {
+                    in_key: is_in_key(relation, &column.name),
+                    ..declared(&column.name, &column.sql_type, arrow, nullable)
+                });
             }
         }
     }
@@ -212,6 +215,7 @@ fn bind(
             sql_type: "BIGINT".to_owned(),
             arrow: DataType::Int64,
             nullable: true,
+            in_key: false,
         });
     }
     let visible = visible_columns(relation);
@@ -257,6 +261,7 @@ fn included(relation: &Relation) -> Vec<Included> {
                 sql_type: include.sql_type.text.clone(),
                 arrow,
                 nullable: !is_not_null(relation, &include.name, false),
+                in_key: is_in_key(relation, &include.name),
             },
         }
     });
@@ -299,8 +304,12 @@ fn refuse_only_generated(relation: &Relation, options: &mut Options<'_>) {
 }
 
 fn is_not_null(relation: &Relation, name: &Ident, not_null: bool) -> bool {
+    not_null || is_in_key(relation, name)
+}
+
+fn is_in_key(relation: &Relation, name: &Ident) -> bool {
     let key = relation.primary_key.as_ref();
-    not_null || key.is_some_and(|key| key.columns.iter().any(|column| column.key() == name.key()))
+    key.is_some_and(|key| key.columns.iter().any(|column| column.key() == name.key()))
 }
 
 /// Returns a query over `arrow($1)` with the columns cast to their types, and the trigger from `$2`.

@@ -47,6 +47,7 @@ pub fn source(
         sql_type: (*sql_type).to_owned(),
         arrow: arrow.clone(),
         nullable: true,
+        in_key: false,
     });
     let columns: Vec<Column> = columns.collect();
     take(with, |options| {

@@ -429,6 +429,26 @@ fn an_ephemeral_run_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_ephemeral_run_has_no_state_directory() {
+    let setting = Setting::scripted(POLLED, vec![ids([1])]);
+    let output = setting
+        .run(["--once", "--ephemeral", "--state-dir", "state"])
+        .run();
+    assert_eq!(output.code, Some(2), "{output}");
+    assert!(output.stderr.contains("cannot be used with"), "{output}");
+    // The variable is for all commands of a shell.
+    setting
+        .run(["--once", "--ephemeral"])
+        .env("OMLSP_STATE_DIR", "state")
+        .run()
+        .expect_code(0);
+    assert_eq!(
+        super::setting::file_names(setting.project.path()),
+        ["pipeline.sql"]
+    );
+}
+
+#[test]
 fn files_and_folders_form_one_pipeline_in_any_order() {
     let setting = Setting::scripted(
         "CREATE SINK p FROM v WITH (connector = 'stdout');",

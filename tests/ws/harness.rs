@@ -45,6 +45,7 @@ pub fn try_source(with: &str) -> Result<Box<dyn SourceConnector>, String> {
             sql_type: "BIGINT".to_owned(),
             arrow: DataType::Int64,
             nullable: true,
+            in_key: false,
         }],
         included: Vec::new(),
         params: Vec::new(),

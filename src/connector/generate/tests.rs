@@ -176,3 +176,11 @@ fn wrong_values_are_faults() {
         &["unknown option `row`", "did you mean `rows`?"],
     );
 }
+
+#[test]
+fn a_seed_needs_its_column() {
+    assert_fault(
+        make(&[("n", DataType::Int64)], "seed = 7"),
+        &["there is no column `seed`", "^", "declare `seed BIGINT`"],
+    );
+}

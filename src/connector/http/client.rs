@@ -4,6 +4,7 @@
 //! soon as the entity has `auth.*`, a secret parameter, or a header that may be a credential.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use ureq::http::{Method, header};
 use url::Url;
@@ -54,6 +55,16 @@ impl Client {
         let auth = Auth::take(options, &mut mask);
         let retry = RetryPolicy::take(options);
         let limits = take_limits(options, concurrency);
+        refuse_above(
+            options,
+            ("retry.initial_backoff", retry.initial_backoff),
+            ("retry.max_backoff", retry.max_backoff),
+        );
+        refuse_above(
+            options,
+            ("connect_timeout", limits.connect_timeout),
+            ("timeout", limits.timeout),
+        );
         let rate = Rate::take(options);
         let roots = options.text("tls.ca").map_or_else(Vec::new, |path| {
             read_certificates(path.expose().trim()).unwrap_or_else(|error| {
@@ -65,6 +76,7 @@ impl Client {
         let template = template?;
         auth.refuse_doubled(&template, options);
         let base = template.base().clone();
+        refuse_useless_authorities(options, &base);
         let mut wire = Wire::new(limits, rate.map(RateLimit::new), retry, (&base, roots));
         let private =
             !auth.is_none() || template.has_private_header() || !mask.param_names().is_empty();
@@ -211,10 +223,14 @@ impl Client {
     /// Refuses to carry credentials, or a body, to another origin than that of `url`.
     fn guard(&self, request: &Request, target: &Url) -> Result<(), Failure> {
         let private = self.private || request.body.is_some();
-        if is_same_origin(&self.base, target)
-            || (!private && ["http", "https"].contains(&target.scheme()))
-        {
+        let of_http = ["http", "https"].contains(&target.scheme());
+        if is_same_origin(&self.base, target) || (!private && of_http) {
             return Ok(());
+        }
+        if !of_http {
+            let target = self.mask().shown_url(target);
+            let message = format!("the next URL, {target}, is not one of HTTP: it is not followed");
+            return Err(Failure::Failed(message));
         }
         let message = format!(
             "the next URL, {}, leaves the origin of `url`, {}: credentials are not sent there",
@@ -238,10 +254,41 @@ fn is_same_origin(base: &Url, target: &Url) -> bool {
         }
 }
 
+/// Refuses a given duration that another one cuts, so that it never counts.
+fn refuse_above(
+    options: &mut Options<'_>,
+    (key, value): (&str, Duration),
+    (bound_key, bound): (&str, Duration),
+) {
+    let Some(place) = options.value_span(key).filter(|_| value > bound) else {
+        return;
+    };
+    let message = format!("`{key}` ({value:?}) is above `{bound_key}` ({bound:?})");
+    let fault = Diagnostic::new(place, message);
+    let bound = options.value_span(bound_key);
+    let fault = (bound.into_iter()).fold(fault, |fault, bound| fault.also(bound, "ends before"));
+    options.fault(fault.help(format!("raise `{bound_key}`, or lower `{key}`")));
+}
+
+/// Refuses authorities where nothing that is asked is asked over TLS.
+fn refuse_useless_authorities(options: &mut Options<'_>, base: &Url) {
+    let Some(key) = options.key_span("tls.ca") else {
+        return;
+    };
+    let token_url = options.text("auth.token_url");
+    let token_over_tls = token_url.is_some_and(|url| !url.expose().starts_with("http:"));
+    if base.scheme() == "http" && !token_over_tls {
+        let fault = Diagnostic::new(key, "`tls.ca` has no meaning for an `http://` address");
+        let url = options.value_span("url");
+        let fault = (url.into_iter()).fold(fault, |fault, url| fault.also(url, "not encrypted"));
+        options.fault(fault.help("write `https://`, or remove it"));
+    }
+}
+
 fn take_limits(options: &mut Options<'_>, concurrency: usize) -> WireLimits {
     let mut timeout = |key: &'static str, default: u64| {
         let taken = options.duration_above_zero(key);
-        taken.unwrap_or(std::time::Duration::from_secs(default))
+        taken.unwrap_or(Duration::from_secs(default))
     };
     WireLimits {
         connect_timeout: timeout("connect_timeout", 10),

@@ -45,7 +45,7 @@ pub(super) fn lookup(
             let message = format!("param `${}` is used in no request option", param.name);
             let fault = Diagnostic::new(declared.place(&param.name), message);
             options.fault(fault.help(format!(
-                "write `${}` in `url`, `params.*`, `json.*` or `body`",
+                "write `${}` in `url`, `headers.*`, `params.*`, `json.*` or `body`",
                 param.name
             )));
         }

@@ -61,6 +61,16 @@ pub(super) fn describe(response: &Response) -> String {
     let kind = response
         .header(ureq::http::header::CONTENT_TYPE)
         .unwrap_or("no content type");
+    let encoding = response
+        .header(ureq::http::header::CONTENT_ENCODING)
+        .map(str::trim)
+        .filter(|encoding| !["", "gzip", "identity"].contains(encoding));
+    if let Some(encoding) = encoding {
+        return format!(
+            "status {}, {kind} with `Content-Encoding: {encoding}`, which is not understood (only gzip is)",
+            response.status
+        );
+    }
     match snippet(&response.body) {
         empty if empty.is_empty() => format!("status {}, an empty body, {kind}", response.status),
         begins => format!(

@@ -238,6 +238,7 @@ mod tests {
                 sql_type: "VARCHAR".to_owned(),
                 arrow: crate::batch::datatypes::DataType::Utf8,
                 nullable: false,
+                in_key: false,
             })
             .to_vec()
     }

@@ -17,6 +17,7 @@ use super::shown::Mask;
 use super::tape::{self, BodyScrub};
 use crate::buffer::Buffer;
 use crate::connector::agents::{AgentLimits, Agents};
+use crate::connector::authorities::{pem_fault, tls_fault};
 use crate::connector::context::Stopped;
 use crate::connector::{Context, Event};
 use crate::record::Tape;
@@ -353,13 +354,16 @@ impl Wire {
             ureq::Error::Decompress(kind, error) => {
                 (format!("the {kind} body is broken: {error}"), true)
             }
-            ureq::Error::Io(error) => (format!("the connection failed: {error}"), true),
+            ureq::Error::Io(error) => {
+                let error = tls_fault(error.to_string());
+                (format!("the connection failed: {error}"), true)
+            }
             // These say that the request itself cannot be sent, or will never be answered otherwise.
             ureq::Error::Http(_)
             | ureq::Error::BadUri(_)
             | ureq::Error::InvalidProxyUrl
             | ureq::Error::LargeResponseHeader(..) => (error.to_string(), false),
-            other => (other.to_string(), true),
+            other => (tls_fault(other.to_string()), true),
         };
         let message = self.mask.text(&format!("{}: {what}", self.shown(request)));
         match again {
@@ -425,8 +429,11 @@ pub(super) fn read_certificates(path: &str) -> anyhow::Result<Vec<Certificate<'s
     let pem = std::fs::read(path)?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item? {
-            certificates.push(certificate);
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(ureq::Error::Pem(error)) => anyhow::bail!(pem_fault(&error)),
+            Err(error) => return Err(error.into()),
         }
     }
     anyhow::ensure!(!certificates.is_empty(), "it holds no PEM certificate");

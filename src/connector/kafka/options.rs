@@ -112,7 +112,7 @@ pub(super) struct SinkOptions {
 impl SourceOptions {
     /// Takes the options of a source; faults are noted in `options`.
     pub(super) fn take(options: &mut Options<'_>) -> Option<Self> {
-        let connection = Connection::take(options);
+        let connection = Connection::take(options, &["compression"]);
         let group_id = options.text("group_id");
         let modes = [
             ("earliest", StartupMode::Earliest),
@@ -141,7 +141,7 @@ impl SourceOptions {
 impl SinkOptions {
     /// Takes the options of a sink of the given columns; faults are noted in `options`.
     pub(super) fn take(options: &mut Options<'_>, schema: &Schema) -> Option<Self> {
-        let connection = Connection::take(options);
+        let connection = Connection::take(options, &["group_id", "scan.startup.mode"]);
         let key = take_key(options, schema);
         let headers = take_headers(options, HeaderRules::Any);
         let compressions = [
@@ -164,11 +164,12 @@ impl SinkOptions {
 }
 
 impl Connection {
-    fn take(options: &mut Options<'_>) -> Option<Self> {
+    /// Takes what sources and sinks share; `foreign` are options that only the others have.
+    fn take(options: &mut Options<'_>, foreign: &[&str]) -> Option<Self> {
         let topic = take_topic(options);
         let server = take_server(options);
         let encoding = take_encoding(options);
-        let properties = take_properties(options);
+        let properties = take_properties(options, foreign);
         Some(Self {
             topic: topic?,
             server: server?,
@@ -294,12 +295,20 @@ fn check_registry(options: &mut Options<'_>, registry: &Text) -> bool {
     fits
 }
 
-fn take_properties(options: &mut Options<'_>) -> Vec<(String, Span, Text)> {
+fn take_properties(options: &mut Options<'_>, foreign: &[&str]) -> Vec<(String, Span, Text)> {
     let properties = options.prefixed("properties.");
     for (name, key, _) in &properties {
         if let Some((_, advice)) = OWNED_PROPERTIES.iter().find(|(owned, _)| owned == name) {
+            // The advice names the option of ours, which a sink or a source may not have.
+            let named = advice
+                .strip_prefix("use `")
+                .map(|named| named.trim_end_matches('`'));
+            let advice = match named.filter(|named| foreign.contains(named)) {
+                Some(_) => "leave it out: it has no meaning here",
+                None => advice,
+            };
             let fault =
-                Diagnostic::new(*key, format!("`properties.{name}` cannot be set")).help(*advice);
+                Diagnostic::new(*key, format!("`properties.{name}` cannot be set")).help(advice);
             options.fault(fault);
         }
     }

@@ -235,6 +235,10 @@ fn each_role_has_its_own_options() {
         sink_options("group_id = 'g'"),
         &["unknown option `group_id`"],
     );
+    assert_fault(
+        sink_options("properties.group.id = 'g'"),
+        &["`properties.group.id` cannot be set", "leave it out"],
+    );
     refused(
         source_options("topik = 't'"),
         &["unknown option `topik`", "did you mean `topic`?"],

@@ -23,6 +23,7 @@ use super::backoff::parse_retry_after;
 use super::executor::within;
 use super::hearing::{Hearing, LastHeard};
 use super::options::WsOptions;
+use crate::connector::authorities::tls_fault;
 
 /// Of each of: resolving the name, connecting with the handshakes, subscribing. The other side of the
 /// world takes a second.
@@ -188,7 +189,10 @@ async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, Refusal> {
 fn refusal(error: Error) -> Refusal {
     let response = match error {
         Error::Http(response) => response,
-        Error::Io(error) => return format!("cannot connect: {error}").into(),
+        Error::Io(error) => {
+            let error = tls_fault(error.to_string());
+            return format!("cannot connect: {error}").into();
+        }
         other => return format!("cannot connect: {}", describe(&other)).into(),
     };
     let header = response.headers().get(header::RETRY_AFTER);
@@ -232,6 +236,6 @@ pub(super) fn describe(error: &Error) -> String {
             )
         }
         Error::Utf8(_) => "a text message is not UTF-8".to_owned(),
-        other => other.to_string(),
+        other => tls_fault(other.to_string()),
     }
 }

@@ -355,6 +355,7 @@ pub(super) mod testing {
             sql_type: "BIGINT".to_owned(),
             arrow: DataType::Int64,
             nullable: true,
+            in_key: false,
         };
         let decoder = Decoder::new(vec![column], Filter::identity(), None);
         let decoded = decode(&decoder).expect("whatever the messages are, they are decoded");

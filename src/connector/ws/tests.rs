@@ -227,6 +227,11 @@ fn the_file_of_authorities_is_read_when_the_options_are() {
     let broken = "-----BEGIN CERTIFICATE-----\nMTIz\n-----END CERTIFICATE-----\n";
     std::fs::write(&path, broken).unwrap();
     assert_fault(with_url(&with), &["certificate 1 of the file is not valid"]);
+    std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nMTIz\n").unwrap();
+    assert_fault(
+        with_url(&with),
+        &["it has no `-----END CERTIFICATE-----` line: is it cut off?"],
+    );
     let key = rcgen::KeyPair::generate().unwrap();
     let authority = rcgen::CertificateParams::default()
         .self_signed(&key)

@@ -21,7 +21,9 @@ pub(super) fn read_authorities(path: &str) -> anyhow::Result<Vec<CertificateDer<
     let mut certificates = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
         let invalid = || format!("certificate {} of the file is not valid", index + 1);
-        let certificate = certificate.with_context(invalid)?;
+        let certificate = certificate
+            .map_err(|error| anyhow::Error::msg(authorities::pem_fault(&error)))
+            .with_context(invalid)?;
         RootCertStore::empty()
             .add(certificate.clone())
             .with_context(invalid)?;

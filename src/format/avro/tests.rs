@@ -235,6 +235,7 @@ fn columns_that_cannot_be_filled_are_named() {
         sql_type: sql_type.to_owned(),
         arrow,
         nullable: true,
+        in_key: false,
     };
     let columns = [
         column("AT", "BIGINT", DataType::Int64),
@@ -305,6 +306,7 @@ fn a_json_column_takes_the_text_of_a_string_as_json() {
         sql_type: "JSON".to_owned(),
         arrow: DataType::Utf8,
         nullable: true,
+        in_key: false,
     };
     let reader = AvroReader::new(schema, &[column]).unwrap();
     for (text, expected) in [

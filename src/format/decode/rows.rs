@@ -241,10 +241,11 @@ impl Rows {
         let column = &self.columns[number];
         if matches!(value, Value::Null) {
             if !column.nullable {
-                return Err(format!(
-                    "column `{}`: NULL, but it is declared NOT NULL",
-                    column.name
-                ));
+                let why = match column.in_key {
+                    true => "it is of the primary key",
+                    false => "it is declared NOT NULL",
+                };
+                return Err(format!("column `{}`: NULL, but {why}", column.name));
             }
             self.builders[number].append_null();
             return Ok(());

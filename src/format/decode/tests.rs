@@ -13,6 +13,7 @@ pub fn column(name: &str, sql_type: &str, arrow: DataType) -> Column {
         sql_type: sql_type.to_owned(),
         arrow,
         nullable: true,
+        in_key: false,
     }
 }
 
@@ -147,6 +148,18 @@ fn a_null_in_a_not_null_column_is_a_reject() {
             r#"{"symbol":"B","price":2.0,"time":null}"#,
             r#"! column `price`: NULL, but it is declared NOT NULL | {"symbol":"A","price":null}"#,
         ],
+    );
+}
+
+#[test]
+fn a_null_in_the_primary_key_is_told_as_that() {
+    let mut columns = prices();
+    (columns[1].nullable, columns[1].in_key) = (false, true);
+    check(
+        columns,
+        ".[] | {symbol, price: .p}",
+        r#"[{"symbol":"A"}]"#,
+        &[r#"! column `price`: NULL, but it is of the primary key | {"symbol":"A","price":null}"#],
     );
 }
 

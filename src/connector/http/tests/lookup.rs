@@ -16,6 +16,7 @@ fn column(name: &str, arrow: DataType) -> Column {
         sql_type: arrow.to_string(),
         arrow,
         nullable: true,
+        in_key: false,
     }
 }
 

@@ -345,6 +345,41 @@ fn limits() {
 }
 
 #[test]
+fn options_without_effect() {
+    check(
+        "connect_timeout = '31s'",
+        &[
+            "`connect_timeout` (31s) is above `timeout` (30s)",
+            "raise `timeout`, or lower `connect_timeout`",
+        ],
+    );
+    check(
+        "retry.initial_backoff = '2s', retry.max_backoff = '1s'",
+        &[
+            "`retry.initial_backoff` (2s) is above `retry.max_backoff` (1s)",
+            "ends before",
+        ],
+    );
+    let ca = "tls.ca = '/nowhere.pem'";
+    let useless = "`tls.ca` has no meaning for an `http://` address";
+    check(ca, &[useless, "not encrypted", "^"]);
+    let oauth = "auth.type = 'oauth2', auth.token_url = 'https://h/', auth.client_id = 'a', auth.client_secret = 'b'";
+    for with in [
+        format!("url = 'https://h/', {ca}"),
+        format!("url = 'http://h/', {ca}, {oauth}"),
+    ] {
+        let with = format!("interval = '1s', {with}");
+        let faults = testing::source(&HTTP, &[("id", DataType::Int64)], &with).err();
+        assert!(!faults.unwrap().contains(useless), "{with}");
+    }
+    // What is not given is cut without a word.
+    let with = "url = 'http://h/', interval = '1s', timeout = '5s', retry.max_backoff = '100ms'";
+    testing::source(&HTTP, &[("id", DataType::Int64)], with)
+        .map(|_| ())
+        .unwrap_or_else(|faults| panic!("{faults}"));
+}
+
+#[test]
 fn all_faults_are_reported_at_once() {
     check(
         "timeout = 'x', auth.type = 'bearer', pagination.type = 'y', colour = 'red'",

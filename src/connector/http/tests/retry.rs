@@ -144,6 +144,19 @@ fn html_is_named_for_what_it_is() {
 }
 
 #[test]
+fn an_encoding_that_is_not_understood_is_named() {
+    for encoding in ["br", "deflate"] {
+        let headers = [("content-encoding", encoding)];
+        let (error, _) = fails(
+            move || reply(200, &headers, "\x0b\x02"),
+            "retry.max_attempts = 1",
+        );
+        let named = format!("`Content-Encoding: {encoding}`, which is not understood");
+        assert!(error.contains(&named), "{error}");
+    }
+}
+
+#[test]
 fn a_larger_body_than_the_bound_fails_at_once() {
     let (error, requests) = fails(|| ok(rows(0..100)), "max_body_bytes = '50'");
     assert_eq!(requests, 1);
@@ -206,6 +219,7 @@ fn a_redirect_is_followed_at_home_only() {
     let server = Server::start(move |_, seen| match seen.target.as_str() {
         "/home" => reply(302, &[("location", "/moved?x=1")], ""),
         "/away" => reply(307, &[("location", &away)], ""),
+        "/files" => reply(302, &[("location", "ftp://h/x")], ""),
         _ => ok(rows([1])),
     });
     let read = |path: &str, with: &str| {
@@ -224,6 +238,11 @@ fn a_redirect_is_followed_at_home_only() {
         Some("Bearer abcdef")
     );
     assert_eq!(read("/away", "").unwrap(), [2]);
+    let error = read("/files", "").unwrap_err();
+    assert!(
+        error.contains("ftp://h/x, is not one of HTTP: it is not followed"),
+        "{error}"
+    );
     let error = read("/away", "headers.X-Api-Key = 'abcdef'").unwrap_err();
     assert!(error.contains("leaves the origin"), "{error}");
     assert_eq!(elsewhere.seen().len(), 1);
