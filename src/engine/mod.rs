@@ -7,6 +7,7 @@ mod clock;
 mod fault;
 pub mod functions;
 mod log;
+mod pivot;
 mod session;
 pub mod shape;
 pub mod syntax;

@@ -1,8 +1,8 @@
 //! Queries as DuckDB's own parser sees them: which relations one reads, and its tree.
 //!
 //! The tree is what `json_serialize_sql` gives, so there is no second SQL grammar that could disagree
-//! with the one that runs the query. A statement it cannot give a tree for (`PIVOT`, `SUMMARIZE`) but
-//! DuckDB can run is still legal: it is known by its relations' names only.
+//! with the one that runs the query. A statement it cannot give a tree for (a `PIVOT` without a list of values, a
+//! very deep one) but DuckDB can run is still legal: it is known by its relations' names only.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::windows::{self, Rewritten};
-use super::{Session, SqlFault};
+use super::{Session, SqlFault, pivot};
 use crate::batch::RecordBatch;
 use crate::batch::array::{ArrayRef, StringArray};
 use crate::sql::{SqlText, Token, TokenKind, quote_ident, tokens};
@@ -37,6 +37,8 @@ pub struct Query {
     pub tree: Option<Value>,
     /// Every mention of a relation that is not one of the query's own CTEs, in order.
     pub reads: Vec<Read>,
+    /// Offset and length of a PIVOT that takes its columns from the rows: nobody knows them beforehand.
+    pub open_pivot: Option<(usize, usize)>,
 }
 
 /// A relation mentioned in a query.
@@ -168,7 +170,10 @@ impl Session {
     fn query_of(answer: &Value, text: &str) -> Result<Query, SqlFault> {
         if answer["error"] == Value::Bool(true) {
             if answer["error_type"] == "not implemented" {
-                return Ok(Self::unserializable(text));
+                return Ok(Query {
+                    open_pivot: pivot::without_values(text),
+                    ..Self::unserializable(text)
+                });
             }
             return Err(SqlFault::of_json(answer));
         }
@@ -186,6 +191,7 @@ impl Session {
             rewritten: None,
             reads: reads_of(&tree),
             tree: Some(tree),
+            open_pivot: None,
         })
     }
 
@@ -214,6 +220,7 @@ impl Session {
             rewritten: None,
             tree: None,
             reads,
+            open_pivot: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::columns::TRIGGER_FUNCTIONS;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ERRORS};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read, place_of};
 use crate::engine::{Database, Session, SqlFault, is_own_column};
@@ -75,7 +75,11 @@ impl Binder {
             .zip(queries)
             .map(|(parsed, query)| {
                 let mut parsed = parsed.map_err(|fault| query_fault(fault, query, catalog))?;
-                parsed.keep_known(&|name| catalog.get(name).is_some());
+                // Also what could not be read, so that the query is not blamed for it.
+                parsed.keep_known(&|name| {
+                    let is_errors = name.eq_ignore_ascii_case(ERRORS);
+                    is_errors || catalog.get(name).is_some() || catalog.is_broken(name)
+                });
                 Ok(parsed)
             })
             .collect())
@@ -259,6 +263,14 @@ pub fn place_in(query: &SqlText, start: usize, length: usize) -> Span {
         }
         Some(part) => query.span.part(part.written.start, part.written.end),
     }
+}
+
+/// Refuses a PIVOT that takes its columns from the rows: here there are none, and later ones would change them.
+pub fn open_pivot(query: &SqlText, parsed: &Query) -> Option<Diagnostic> {
+    let (start, length) = parsed.open_pivot?;
+    let message = "this PIVOT takes its columns from the rows, and those of a relation are fixed";
+    let help = "list the values: `ON g IN ('a', 'b')`";
+    Some(Diagnostic::new(place_in(query, start, length), message).help(help))
 }
 
 /// Returns the span of a query's first word, for faults of the query as a whole.

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::bind::{Binder, read_place};
+use super::bind::{Binder, open_pivot, read_place};
 use super::columns::Types;
 use super::connect::Settings;
 use super::known::{Findings, Known};
@@ -262,12 +262,14 @@ impl<'a> Builder<'a> {
                     // A guess: its own name is that of a column it gives.
                     query.keep_known(&|name| name.to_lowercase() != key);
                     let text = query.as_run(&text);
-                    if self.check_reads(&text, &query.reads) {
+                    let pivot = open_pivot(&text, &query);
+                    if self.check_reads(&text, &query.reads) && pivot.is_none() {
                         if !self.is_whole_relation(&key) {
                             Arc::make_mut(&mut self.read_by_name).add(&query.reads);
                         }
                         queries.insert(key, (text, query));
                     } else {
+                        self.faults.extend(pivot);
                         self.found.add_broken(&key);
                     }
                 }

@@ -108,7 +108,7 @@ impl Script<'_> {
 
     /// Makes sure that a text is a query and nothing else.
     ///
-    /// Where DuckDB gives a tree it has said so itself. Where it cannot (`PIVOT`, `SUMMARIZE`), the text goes
+    /// Where DuckDB gives a tree it has said so itself. Where it cannot (a `PIVOT` without a list of values), the text goes
     /// into a subquery, and must have no `;`, with which another statement could begin.
     fn plain(&self, query: &SqlText, parsed: &Query) -> Result<Ready, Refusal> {
         if parsed.tree.is_some() {

@@ -54,6 +54,15 @@ fn unnest_cte_and_subquery() {
 }
 
 #[test]
+fn a_pivot_of_listed_values() {
+    let views = "CREATE MATERIALIZED VIEW kinds AS
+        SELECT * FROM (PIVOT (SELECT id, kind FROM s) ON kind IN ('even', 'none') USING sum(id)::BIGINT AS ids);";
+    let (setting, _) = printed(views);
+    let expected = json!({"even_ids": 12, "none_ids": null});
+    assert_eq!(setting.rows("FROM kinds"), [expected]);
+}
+
+#[test]
 fn a_view_that_reads_nothing_is_evaluated_once() {
     let sql = "CREATE VIEW one AS SELECT 1 AS one, 'x' AS text;
         CREATE SINK p FROM one WITH (connector = 'stdout', changes = 'op');";

@@ -77,6 +77,10 @@ WHERE price > (SELECT avg(price) FROM views_trades) AND symbol IN (SELECT symbol
 CREATE MATERIALIZED VIEW views_set AS
 SELECT symbol FROM views_trades EXCEPT SELECT symbol FROM views_markets;
 
+-- The columns of a relation are fixed, so that a PIVOT lists its values.
+CREATE MATERIALIZED VIEW views_pivot AS
+PIVOT views_trades ON symbol IN ('BTC', 'ETH') USING sum(size) GROUP BY id;
+
 CREATE MATERIALIZED VIEW views_top AS
 SELECT symbol, trades FROM views_aggregate ORDER BY trades DESC, symbol LIMIT 10;
 
