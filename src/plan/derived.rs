@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::bind::first_word;
+use super::bind::{first_word, read_place};
 use super::build::Builder;
 use super::columns::is_usual;
 use super::feed::{Feed, Input};
@@ -15,10 +15,11 @@ use super::known::{Known, ViewInfo};
 use super::lookup;
 use super::maintain::{self, Views, calls_volatile, inline};
 use super::node::{DerivedPlan, Maintenance, Work};
+use crate::catalog::ERRORS;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::engine::syntax::Query;
+use crate::engine::syntax::{Query, Read};
 use crate::engine::{Layout, Stored, functions, shape};
-use crate::sql::{Ident, SqlText, quote_ident};
+use crate::sql::{EntityKind, Ident, SqlText, quote_ident};
 
 impl Builder<'_> {
     pub(super) fn view(
@@ -59,6 +60,7 @@ impl Builder<'_> {
     ) -> Option<(Vec<(String, String)>, Work)> {
         let columns = self.add_query(name, query)?;
         let mut info = self.feed(name, query)?;
+        self.check_errors(name, EntityKind::MaterializedView, &info)?;
         let maintenance = self.maintenance((name, &name.name), &info, &columns);
         let mut stored = Stored {
             name: name.name.clone(),
@@ -195,6 +197,8 @@ impl Builder<'_> {
                 None => linear = Err(format!("it reads `{}`", read.name)),
             }
         }
+        let mut reads = parsed.reads.iter();
+        let reads_errors = reads.any(|read| self.leads_to_errors(read));
         let tree = parsed.tree.clone();
         if linear.is_ok() {
             linear = self.linear(tree.as_ref());
@@ -207,7 +211,37 @@ impl Builder<'_> {
             feed,
             linear,
             lineage,
+            reads_errors,
         })
+    }
+
+    fn leads_to_errors(&self, read: &Read) -> bool {
+        let known = self.found.get(&read.name);
+        let by_view = matches!(known.as_deref(), Some(Known::View(view)) if view.reads_errors);
+        by_view || read.name.eq_ignore_ascii_case(ERRORS)
+    }
+
+    /// Refuses the relation of errors under what follows its inputs: a line in it moves nothing.
+    pub(super) fn check_errors(
+        &mut self,
+        name: &Ident,
+        kind: EntityKind,
+        info: &ViewInfo,
+    ) -> Option<()> {
+        if !info.reads_errors {
+            return Some(());
+        }
+        let (query, parsed) = self.queries.get(&name.key())?;
+        let read = (parsed.reads.iter()).find(|read| self.leads_to_errors(read))?;
+        let subject = match self.catalog.get(&read.name) {
+            Some(view) => format!("`{}` reads `{ERRORS}`, which", view.name().name),
+            None => format!("`{ERRORS}`"),
+        };
+        let message = format!("{subject} cannot be followed by a {}", kind.words());
+        let fault = Diagnostic::new(read_place(query, read), message)
+            .help("ask for it with `omlsp sql`, or alert on `omlsp_errors_total` of `/metrics`");
+        self.faults.push(fault);
+        None
     }
 
     /// Returns the way in which a relation of this query, kept under the name `owner`, follows its inputs.

@@ -27,6 +27,8 @@ pub(super) struct ViewInfo {
     pub linear: Result<(), String>,
     /// How its columns follow event time.
     pub lineage: Lineage,
+    /// Whether it reads the relation of errors, itself or by a view.
+    pub reads_errors: bool,
 }
 
 /// Columns of event time, with the lower bounds of what is still to come in them.

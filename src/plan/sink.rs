@@ -12,7 +12,7 @@ use crate::connector::{Changes, SinkConnector, Unknown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::types::without_arrow;
 use crate::engine::{Layout, Stored};
-use crate::sql::{Ident, OptionList, SqlText};
+use crate::sql::{EntityKind, Ident, OptionList, SqlText};
 
 impl Builder<'_> {
     pub(super) fn sink(
@@ -30,6 +30,7 @@ impl Builder<'_> {
             }
         };
         let mut info = self.feed(name, &query)?;
+        self.check_errors(name, EntityKind::Sink, &info)?;
         let by_time = match emit_on_window_close {
             Some(emit) => Some(Maintenance::WindowClose(
                 self.closing(name, &mut info, emit)?,
