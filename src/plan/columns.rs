@@ -477,6 +477,10 @@ fn refuse_non_scalar(value: &Value) -> Result<(), NotScalar> {
                     if functions::aggregates().contains(&name) && value["is_operator"] != true {
                         return Err((format!("the aggregate `{name}`"), place_of(value)));
                     }
+                    if functions::MULTIPLYING.contains(&name.as_str()) {
+                        let words = format!("`{name}`, which makes several rows of one");
+                        return Err((words, place_of(value)));
+                    }
                 }
                 _ => {}
             }

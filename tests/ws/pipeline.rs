@@ -449,34 +449,6 @@ fn large_messages_without_a_pause_do_not_gather_in_memory() {
     assert!(peak < 200 << 20, "{} MiB at the most", peak >> 20);
 }
 
-#[test]
-fn a_generated_column_may_make_more_rows_of_a_flood() {
-    const MESSAGES: usize = 20_000;
-    let (project, server) = (Project::new(), WsServer::start());
-    server.on("/", |connection| {
-        for a in 0..MESSAGES {
-            connection.write(Message::text(format!("{{\"a\":{a},\"tags\":[1,2]}}")))?;
-        }
-        connection.flush()?;
-        connection.serve()
-    });
-    // Small batches, so that many are committed by one statement.
-    let pipeline =
-        "CREATE SOURCE pushed (a BIGINT, tags BIGINT[], tag BIGINT AS (unnest(tags))) WITH (
-            connector = 'ws', url = '${WS}/', batch.max_rows = 100);
-        CREATE SINK printed FROM (SELECT a, tag FROM pushed) WITH (connector = 'stdout');";
-    let mut running = run(&project, &server, pipeline).spawn();
-    running.wait_until(
-        |running| running.stdout_line_count() == 2 * MESSAGES,
-        "two rows of each",
-    );
-    running.interrupt();
-    let output = running.wait().expect_code(0);
-    let expected =
-        (0..2 * MESSAGES).map(|row| format!("{{\"a\":{},\"tag\":{}}}", row / 2, 1 + row % 2));
-    assert!(output.stdout.lines().eq(expected), "in order, each once");
-}
-
 /// A server that sends so many numbered messages of about 200 bytes, and a ping whose answer says that all were read.
 fn padded(count: usize) -> WsServer {
     let server = WsServer::start();
