@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 
 use super::bind::{Binder, place_in};
+use super::casts;
 use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
 use crate::diagnostic::Diagnostic;
@@ -162,6 +163,7 @@ impl Generated {
         let sound = drafts.len() > 1 && Draft::bind_all(whose, drafts.iter().flatten());
         let mut columns: BTreeMap<String, (usize, HashSet<String>)> = BTreeMap::new();
         let mut bound = Vec::new();
+        let before = faults.len();
         for (index, (draft, (name, sql_type, _))) in drafts.into_iter().zip(generated).enumerate() {
             let draft = draft.and_then(|draft| match sound {
                 true => Ok(draft),
@@ -178,6 +180,9 @@ impl Generated {
                 }
             };
             bound.push((name.name.clone(), sql_type.text.clone(), text));
+        }
+        if faults.len() == before {
+            faults.extend(never_of_type(whose, &bound, generated));
         }
         let steps = steps(columns).unwrap_or_else(|circle| {
             faults.extend(circle_fault(&circle, generated));
@@ -206,6 +211,28 @@ impl Generated {
             )
         })
     }
+}
+
+/// Returns the faults of columns whose values can never become of their type: no row would fit.
+fn never_of_type(
+    (binder, visible): Whose<'_>,
+    bound: &[(String, String, String)],
+    generated: &[(&sql::Ident, &SqlText, &SqlText)],
+) -> Vec<Diagnostic> {
+    let expressions: Vec<(&str, &str)> = (bound.iter())
+        .map(|(_, sql_type, text)| (text.as_str(), sql_type.as_str()))
+        .collect();
+    let found = casts::never(binder, &expressions, &nulls(visible));
+    let fault = |(found, (_, wanted, expression)): (Option<String>, &(_, &SqlText, &SqlText))| {
+        let (found, wanted) = (found?, &wanted.text);
+        let message = format!("{found} never becomes {wanted}");
+        let help =
+            format!("write an expression that gives {wanted}, or declare the column as {found}");
+        Some(Diagnostic::new(expression.span, message).help(help))
+    };
+    (found.into_iter().zip(generated))
+        .filter_map(fault)
+        .collect()
 }
 
 /// Puts columns, each with its number and the names it uses, into steps: each uses only columns of earlier ones.

@@ -14,6 +14,7 @@ mod known;
 mod build;
 mod schedule;
 mod connect;
+mod casts;
 mod columns;
 mod relation;
 mod derived;
