@@ -13,9 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 
-use super::options::{Compression, Connection, SinkOptions, SourceOptions};
+use super::options::{Compression, Connection, Property, SinkOptions, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::options::Options;
 
 /// The group that a consumer without `group_id` names. It is never joined and nothing is committed to it,
 /// but the client assigns no partitions without one.
@@ -86,37 +85,31 @@ const JAVA_PROPERTIES: [(&str, &str); 6] = [
     ("value.serializer", "use `encode`"),
 ];
 
-/// Notes a fault for every property that the client does not take.
-pub(super) fn check_properties(options: &mut Options<'_>, connection: &Connection) {
-    for (name, key, value) in &connection.properties {
-        let mut config = ClientConfig::new();
-        config.set(name, value.expose());
-        let Err(error) = config.create_native_config() else {
-            continue;
-        };
-        // The client knows some of Java's names, only to refuse them.
-        let java = JAVA_PROPERTIES.iter().find(|(java, _)| java == name);
-        let unknown = java.is_some()
-            || matches!(
-                &error,
-                KafkaError::ClientConfig(_, text, _, _) if text.starts_with("No such")
-            );
-        let fault = if unknown {
-            let message = format!("the Kafka client has no property `{name}`");
-            let fault = Diagnostic::new(*key, message);
-            match java {
-                Some((_, advice)) => fault.help(*advice),
-                None => match nearest(name, USUAL_PROPERTIES) {
-                    Some(known) => fault.help(format!("did you mean `properties.{known}`?")),
-                    None => fault.help("the names are those of librdkafka's CONFIGURATION.md"),
-                },
-            }
-        } else {
-            let message = format!("`properties.{name}` cannot be `{}`", value.shown());
-            Diagnostic::new(value.span, message)
-        };
-        options.fault(fault);
+/// Returns the fault of a property that the client does not take.
+pub(super) fn check_property((name, key, value): &Property) -> Option<Diagnostic> {
+    let mut config = ClientConfig::new();
+    config.set(name, value.expose());
+    let error = config.create_native_config().err()?;
+    // The client knows some of Java's names, only to refuse them.
+    let java = JAVA_PROPERTIES.iter().find(|(java, _)| java == name);
+    let unknown = java.is_some()
+        || matches!(
+            &error,
+            KafkaError::ClientConfig(_, text, _, _) if text.starts_with("No such")
+        );
+    if !unknown {
+        let message = format!("`properties.{name}` cannot be `{}`", value.shown());
+        return Some(Diagnostic::new(value.span, message));
     }
+    let message = format!("the Kafka client has no property `{name}`");
+    let fault = Diagnostic::new(*key, message);
+    Some(match java {
+        Some((_, advice)) => fault.help(*advice),
+        None => match nearest(name, USUAL_PROPERTIES) {
+            Some(known) => fault.help(format!("did you mean `properties.{known}`?")),
+            None => fault.help("the names are those of librdkafka's CONFIGURATION.md"),
+        },
+    })
 }
 
 /// What both roles have in common; the user's properties come last and win.

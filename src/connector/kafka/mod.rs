@@ -22,7 +22,7 @@ use crate::batch::Schema;
 use crate::diagnostic::Diagnostic;
 use crate::format::JsonEncoder;
 use crate::options::Options;
-use client::check_properties;
+use client::check_property;
 use options::{SinkOptions, SourceOptions};
 use sink::KafkaSink;
 use source::KafkaSource;
@@ -37,14 +37,12 @@ pub const CONNECTOR: Connector = Connector {
 };
 
 fn new_source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn SourceConnector>> {
-    let taken = SourceOptions::take(options)?;
-    check_properties(options, &taken.connection);
+    let taken = SourceOptions::take(options, check_property)?;
     Some(Box::new(KafkaSource::new(taken, declared)))
 }
 
 fn new_sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnector>> {
-    let taken = SinkOptions::take(options, schema)?;
-    check_properties(options, &taken.connection);
+    let taken = SinkOptions::take(options, schema, check_property)?;
     if let Err(error) = JsonEncoder::new(schema, &[]) {
         let message = format!("the rows cannot be written: {error:#}");
         options.fault(Diagnostic::new(options.span(), message));

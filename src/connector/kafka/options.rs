@@ -50,6 +50,12 @@ const OWNED_PROPERTIES: [(&str, &str); 12] = [
     ),
 ];
 
+/// A property of the client, `properties.` cut off, with the place of its key.
+pub(super) type Property = (String, Span, Text);
+
+/// Asks the client whether it takes a property; returns the fault if not.
+pub(super) type CheckProperty = fn(&Property) -> Option<Diagnostic>;
+
 /// The form of a message's value.
 #[derive(Clone, Debug)]
 pub(super) enum Encoding {
@@ -84,8 +90,8 @@ pub(super) struct Connection {
     /// `host:port`, separated by commas.
     pub server: Text,
     pub encoding: Encoding,
-    /// What is passed to the client as it is, `properties.` cut off, with the place of each key.
-    pub properties: Vec<(String, Span, Text)>,
+    /// What is passed to the client as it is.
+    pub properties: Vec<Property>,
 }
 
 /// The options of a TABLE or SOURCE.
@@ -111,8 +117,8 @@ pub(super) struct SinkOptions {
 
 impl SourceOptions {
     /// Takes the options of a source; faults are noted in `options`.
-    pub(super) fn take(options: &mut Options<'_>) -> Option<Self> {
-        let connection = Connection::take(options, &["compression"]);
+    pub(super) fn take(options: &mut Options<'_>, check: CheckProperty) -> Option<Self> {
+        let connection = Connection::take(options, (&["compression"], check));
         let group_id = options.text("group_id");
         let modes = [
             ("earliest", StartupMode::Earliest),
@@ -140,8 +146,12 @@ impl SourceOptions {
 
 impl SinkOptions {
     /// Takes the options of a sink of the given columns; faults are noted in `options`.
-    pub(super) fn take(options: &mut Options<'_>, schema: &Schema) -> Option<Self> {
-        let connection = Connection::take(options, &["group_id", "scan.startup.mode"]);
+    pub(super) fn take(
+        options: &mut Options<'_>,
+        schema: &Schema,
+        check: CheckProperty,
+    ) -> Option<Self> {
+        let connection = Connection::take(options, (&["group_id", "scan.startup.mode"], check));
         let key = take_key(options, schema);
         let headers = take_headers(options, HeaderRules::Any);
         let compressions = [
@@ -165,11 +175,13 @@ impl SinkOptions {
 
 impl Connection {
     /// Takes what sources and sinks share; `foreign` are options that only the others have.
-    fn take(options: &mut Options<'_>, foreign: &[&str]) -> Option<Self> {
+    fn take(options: &mut Options<'_>, (foreign, check): (&[&str], CheckProperty)) -> Option<Self> {
         let topic = take_topic(options);
         let server = take_server(options);
         let encoding = take_encoding(options);
         let properties = take_properties(options, foreign);
+        let faults: Vec<Diagnostic> = properties.iter().filter_map(check).collect();
+        faults.into_iter().for_each(|fault| options.fault(fault));
         Some(Self {
             topic: topic?,
             server: server?,
@@ -295,7 +307,7 @@ fn check_registry(options: &mut Options<'_>, registry: &Text) -> bool {
     fits
 }
 
-fn take_properties(options: &mut Options<'_>, foreign: &[&str]) -> Vec<(String, Span, Text)> {
+fn take_properties(options: &mut Options<'_>, foreign: &[&str]) -> Vec<Property> {
     let properties = options.prefixed("properties.");
     for (name, key, _) in &properties {
         if let Some((_, advice)) = OWNED_PROPERTIES.iter().find(|(owned, _)| owned == name) {

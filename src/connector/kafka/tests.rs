@@ -17,14 +17,14 @@ fn schema() -> Schema {
 fn source_options(with: &str) -> Result<SourceOptions, String> {
     take(
         &format!("topic = 'trades', server = 'localhost:9092', {with}"),
-        SourceOptions::take,
+        |options| SourceOptions::take(options, |_| None),
     )
 }
 
 fn sink_options(with: &str) -> Result<SinkOptions, String> {
     take(
         &format!("topic = 'trades', server = 'localhost:9092', {with}"),
-        |options| SinkOptions::take(options, &schema()),
+        |options| SinkOptions::take(options, &schema(), |_| None),
     )
 }
 
@@ -67,7 +67,11 @@ fn a_source_takes_all_it_knows() {
 
 #[test]
 fn the_brokers_have_three_names_and_need_one() {
-    let make = |with: &str| take(&format!("topic = 't', {with}"), SourceOptions::take);
+    let make = |with: &str| {
+        take(&format!("topic = 't', {with}"), |options| {
+            SourceOptions::take(options, |_| None)
+        })
+    };
     for name in [
         "server",
         "properties.bootstrap.server",
@@ -102,10 +106,9 @@ fn the_brokers_have_three_names_and_need_one() {
 #[test]
 fn a_topic_has_a_name_that_kafka_takes() {
     let make = |topic: &str| {
-        take(
-            &format!("topic = '{topic}', server = 'a'"),
-            SourceOptions::take,
-        )
+        take(&format!("topic = '{topic}', server = 'a'"), |options| {
+            SourceOptions::take(options, |_| None)
+        })
     };
     assert!(make("a.b-C_9").is_ok());
     refused(
@@ -115,7 +118,9 @@ fn a_topic_has_a_name_that_kafka_takes() {
     refused(make(".."), &["`..` cannot be a topic's name"]);
     refused(make(&"t".repeat(250)), &["expected 1 to 249 characters"]);
     refused(
-        take("server = 'a'", SourceOptions::take),
+        take("server = 'a'", |options| {
+            SourceOptions::take(options, |_| None)
+        }),
         &["option `topic` is missing"],
     );
 }
@@ -154,10 +159,9 @@ fn avro_and_its_registry_belong_together() {
 #[test]
 fn a_filter_that_does_not_compile_has_its_place() {
     // The faults themselves are the format's; here it is that they get their caret.
-    let wrong = take(
-        "topic = 't', server = 'a', jq = '.a | nope'",
-        SourceOptions::take,
-    );
+    let wrong = take("topic = 't', server = 'a', jq = '.a | nope'", |options| {
+        SourceOptions::take(options, |_| None)
+    });
     refused(wrong, &["test.sql:1:45", "nope"]);
 }
 
