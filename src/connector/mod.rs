@@ -43,7 +43,8 @@ pub type MakeSource = fn(&mut Options<'_>, &Declared) -> Option<Box<dyn SourceCo
 /// Makes a lookup of options; `None` after it noted a fault.
 pub type MakeLookup = fn(&mut Options<'_>, &Declared) -> Option<Box<dyn LookupConnector>>;
 
-/// Makes a sink of options, for rows of the given schema; `None` after it noted a fault.
+/// Makes a sink of options, for rows of the given schema; `None` after it noted a fault. A schema without columns is one
+/// that is not known: then only the options matter.
 pub type MakeSink = fn(&mut Options<'_>, &Schema) -> Option<Box<dyn SinkConnector>>;
 
 /// One kind of outside system. A role that is `None` does not exist for it.

@@ -43,7 +43,9 @@ fn sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnec
         .one_of("encode", &formats)
         .unwrap_or(LineFormat::Json);
     let changes = ChangeForm::take(options, schema);
-    if let Err(error) = LineEncoder::new(format, &changes.schema(schema)) {
+    if !schema.fields().is_empty()
+        && let Err(error) = LineEncoder::new(format, &changes.schema(schema))
+    {
         options.fault(Diagnostic::new(place, format!("{error:#}")));
         return None;
     }

@@ -1,7 +1,7 @@
-//! What stands for a connector whose options are not known: the value of one is a secret that is not to be had.
+//! What stands for a connector whose options are not known: one is faulty, or its value is a secret that is not to be
+//! had, as where statements are given to a state that nobody runs.
 //!
-//! So it is where statements are given to a state that nobody runs. What reads or writes the entity can be checked
-//! all the same; nothing is read, asked or written by this.
+//! What reads or writes the entity can be checked all the same; nothing is read, asked or written by this.
 
 use chrono::{DateTime, Utc};
 
@@ -16,17 +16,7 @@ use crate::options::Options;
 pub struct Unknown;
 
 impl Unknown {
-    /// Returns what stands for the source of some options, if a value of theirs is not known.
-    pub fn source(options: &Options<'_>) -> Option<Box<dyn SourceConnector>> {
-        options.has_unknown().then(|| Box::new(Self) as _)
-    }
-
-    /// As [`Unknown::source`], for a lookup.
-    pub fn lookup(options: &Options<'_>) -> Option<Box<dyn LookupConnector>> {
-        options.has_unknown().then(|| Box::new(Self) as _)
-    }
-
-    /// As [`Unknown::source`], for a sink.
+    /// Returns what stands for the sink of some options, if a value of theirs is not known.
     pub fn sink(options: &Options<'_>) -> Option<Box<dyn SinkConnector>> {
         options.has_unknown().then(|| Box::new(Self) as _)
     }

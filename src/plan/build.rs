@@ -226,26 +226,35 @@ impl<'a> Builder<'a> {
     /// Checks one entity, all of whose reads have been checked; `None` after its faults were noted.
     pub(super) fn node(&mut self, entity: &Entity, reads: Vec<String>) -> Option<Node> {
         let name = &entity.name().name;
-        if reads.iter().any(|read| self.found.is_broken(read)) || self.found.is_broken(name) {
+        let is_own_sound = !self.found.is_broken(name) && !self.found.is_faulty(name);
+        let mut broken = reads.iter().filter(|read| self.found.is_broken(read));
+        let is_query_sound = is_own_sound && broken.next().is_none();
+        if !is_query_sound && !has_columns(entity) {
+            if let Definition::Sink { options, .. } = &entity.create.definition {
+                self.check_sink_options(options);
+            }
             self.found.add_broken(name);
             return None;
         }
         let before = self.faults.len();
-        match self.entity(entity) {
-            Some((columns, work)) if self.faults.len() == before => Some(Node {
-                name: name.clone(),
-                kind: entity.kind(),
-                definition: entity.text.clone(),
-                origin: entity.origin.clone(),
-                reads,
-                columns,
-                work,
-            }),
-            _ => {
-                self.found.add_broken(name);
-                None
-            }
+        let Some((columns, work)) = self.entity(entity) else {
+            self.found.add_broken(name);
+            return None;
+        };
+        let mut faulty = reads.iter().filter(|read| self.found.is_faulty(read));
+        if !is_query_sound || self.faults.len() > before || faulty.next().is_some() {
+            self.found.add_faulty(name);
+            return None;
         }
+        Some(Node {
+            name: name.clone(),
+            kind: entity.kind(),
+            definition: entity.text.clone(),
+            origin: entity.origin.clone(),
+            reads,
+            columns,
+            work,
+        })
     }
 
     /// Parses all queries at once and returns what each entity reads.
@@ -270,12 +279,12 @@ impl<'a> Builder<'a> {
                         queries.insert(key, (text, query));
                     } else {
                         self.faults.extend(pivot);
-                        self.found.add_broken(&key);
+                        self.add_faulty_query(&key);
                     }
                 }
                 Err(fault) => {
                     self.faults.push(fault);
-                    self.found.add_broken(&key);
+                    self.add_faulty_query(&key);
                 }
             }
         }
@@ -285,6 +294,13 @@ impl<'a> Builder<'a> {
             .entities()
             .map(|entity| self.reads_of(entity))
             .collect())
+    }
+
+    fn add_faulty_query(&self, key: &str) {
+        match self.catalog.get(key).is_some_and(has_columns) {
+            true => self.found.add_faulty(key),
+            false => self.found.add_broken(key),
+        }
     }
 
     /// Says whether an entity is a sink of all rows of a relation, whose columns are known without its query.
@@ -424,7 +440,14 @@ impl<'a> Builder<'a> {
         let Some(start) = plan.connector.start_query().filter(known) else {
             return;
         };
+        if self.found.is_faulty(&name.name) {
+            return;
+        }
         if let Some((text, query)) = self.queries.get(&name.key()) {
+            let mut reads = query.reads.iter();
+            if reads.any(|read| self.found.is_broken(&read.name)) {
+                return;
+            }
             let lookup = |read: &&Read| self.found.is_lookup(&read.name);
             let faults = (query.reads.iter().filter(lookup)).map(|read| {
                 alone(&read.name, read_place(text, read))
@@ -452,6 +475,14 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Says whether an entity declares its columns, so that they do not come from its query.
+fn has_columns(entity: &Entity) -> bool {
+    matches!(
+        entity.create.definition,
+        Definition::Table(_) | Definition::Source(_)
+    )
 }
 
 /// Returns where a secret's value is kept, as written.

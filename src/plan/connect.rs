@@ -40,6 +40,15 @@ impl Role {
     }
 }
 
+/// Why there is no connector for some options, after a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// None is named, or none of that name is known.
+    Name,
+    /// That one is for another kind of entity, which is perhaps what was meant.
+    Role,
+}
+
 /// Returns the faults of options whose values are all known.
 pub fn faults_of(options: Options<'_>) -> Vec<Diagnostic> {
     match options.has_unknown() {
@@ -48,14 +57,16 @@ pub fn faults_of(options: Options<'_>) -> Vec<Diagnostic> {
     }
 }
 
-/// Takes the option `connector` and returns it, which has that role, with the remaining options; `None`
-/// after a fault.
+/// Takes the option `connector` and returns it, which has that role, with the remaining options.
+///
+/// # Errors
+/// What is missing, after a fault was noted.
 pub fn connector_of<'a>(
     settings: &Settings<'a>,
     list: &OptionList,
     role: Role,
     faults: &mut Vec<Diagnostic>,
-) -> Option<(Options<'a>, &'static Connector)> {
+) -> Result<(Options<'a>, &'static Connector), Missing> {
     let mut options = Options::new(list, settings.environment, settings.secrets);
     faults.extend(options.respell("connector"));
     let Some(name) = options.required_text("connector") else {
@@ -66,11 +77,11 @@ pub fn connector_of<'a>(
                 .into_iter()
                 .filter(|fault| !fault.message.starts_with("unknown option")),
         );
-        return None;
+        return Err(Missing::Name);
     };
     let found = find(name.expose());
     if let Some(connector) = found.filter(|connector| role.is_of(connector)) {
-        return Some((options, connector));
+        return Ok((options, connector));
     }
     let with_role = || CONNECTORS.iter().filter(|connector| role.is_of(connector));
     let names: Vec<&str> = with_role().map(|connector| connector.name).collect();
@@ -94,5 +105,5 @@ pub fn connector_of<'a>(
             fault.suggest(name.expose(), names.iter().chain(aliases).copied())
         }
     });
-    None
+    Err(found.map_or(Missing::Name, |_| Missing::Role))
 }

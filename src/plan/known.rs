@@ -43,6 +43,8 @@ pub(super) struct Findings {
     described: RwLock<HashMap<String, Vec<(String, String)>>>,
     /// Entities with faults; what reads them is not checked, it would only repeat them.
     broken: RwLock<HashSet<String>>,
+    /// Entities with faults whose columns are known, and what reads them: it is checked, but not sound.
+    faulty: RwLock<HashSet<String>>,
 }
 
 impl Findings {
@@ -99,6 +101,16 @@ impl Findings {
     pub fn add_broken(&self, name: &str) {
         let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);
         broken.insert(name.to_lowercase());
+    }
+
+    pub fn add_faulty(&self, name: &str) {
+        let mut faulty = self.faulty.write().unwrap_or_else(PoisonError::into_inner);
+        faulty.insert(name.to_lowercase());
+    }
+
+    pub fn is_faulty(&self, name: &str) -> bool {
+        let faulty = self.faulty.read().unwrap_or_else(PoisonError::into_inner);
+        faulty.contains(&name.to_lowercase())
     }
 
     pub fn is_broken(&self, name: &str) -> bool {

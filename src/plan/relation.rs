@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::bind::{Binder, own_name};
 use super::columns::{Generated, Types, bind_watermark, declared};
-use super::connect::{Role, Settings, connector_of, faults_of};
+use super::connect::{Missing, Role, Settings, connector_of, faults_of};
 use super::node::{Ingest, LookupPlan, SourcePlan, Watermark, Work};
 use crate::batch::Column;
 use crate::batch::datatypes::{DataType, TimeUnit};
-use crate::connector::{Declared, Included, Unknown};
+use crate::connector::{Declared, Included, LookupConnector, SourceConnector, Unknown};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::{Layout, Stored, TRIGGER, is_own_column};
 use crate::options::Options;
@@ -18,6 +18,8 @@ use crate::sql::{EntityKind, Ident, Include, IncludeWhat, Relation, SqlText, quo
 /// A relation's column list, bound.
 struct Bound {
     visible: Vec<(String, String)>,
+    /// Whether the columns are known, so that what reads them can be checked.
+    is_known: bool,
     declared: Declared,
     generated: Generated,
 }
@@ -41,7 +43,8 @@ pub fn visible_columns(relation: &Relation) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Builds a TABLE or SOURCE; `None` if there were faults.
+/// Builds a TABLE or SOURCE; `None` if its columns cannot be known. There may be faults all the same: it is then one that
+/// only its readers are checked with.
 pub fn source(
     binder: &Binder,
     types: &mut Types,
@@ -58,22 +61,22 @@ pub fn source(
     }
     let before = faults.len();
     faults.extend(own_names(relation));
+    let names_sound = faults.len() == before;
     let bound = bind((binder, types), name, relation, faults);
     let columns_sound = faults.len() == before;
-    let (mut options, connector) = connector_of(settings, &relation.options, Role::Source, faults)?;
-    if let (false, Some(include)) = (connector.includes, relation.includes.first()) {
-        faults.push(no_message(include, connector.name));
-    }
-    let make = connector.source?;
-    let made = make(&mut options, &bound.declared).or_else(|| Unknown::source(&options));
-    refuse_only_generated(relation, &mut options);
-    let idle_timeout = idle_timeout(relation, &mut options);
-    let notes = options.take_notes();
-    faults.extend(faults_of(options));
+    let connected = connect_source(settings, (relation, &bound.declared), faults);
     let watermark = (relation.watermark.as_ref())
         .filter(|_| columns_sound)
         .and_then(|declared| watermark(binder, declared, &bound, faults));
-    let connector = made.filter(|_| faults.len() == before)?;
+    let is_known = bound.is_known && names_sound;
+    if !is_known || relation.watermark.is_some() != watermark.is_some() {
+        return None;
+    }
+    let Connected {
+        connector,
+        idle_timeout,
+        notes,
+    } = connected?;
     let stored = Stored {
         name: name.name.clone(),
         columns: bound.visible.clone(),
@@ -88,7 +91,7 @@ pub fn source(
     columns.extend((bound.declared.included.into_iter()).map(|included| included.column));
     let rows = bound.generated.over(&base_sql(&columns), &name.name);
     Some(Work::Source(SourcePlan {
-        connector: Arc::from(connector),
+        connector,
         ingest: Ingest {
             rows_sql: format!("SELECT {} FROM ({rows})", stored.column_list()),
             columns,
@@ -110,6 +113,43 @@ pub fn source(
     }))
 }
 
+/// The options of a TABLE or SOURCE, taken.
+struct Connected {
+    connector: Arc<dyn SourceConnector>,
+    idle_timeout: Option<Duration>,
+    notes: Vec<String>,
+}
+
+/// Takes the options of a TABLE or SOURCE, with one that is not known in the place of a faulty connector; `None` if it is
+/// perhaps no source at all.
+fn connect_source(
+    settings: &Settings<'_>,
+    (relation, declared): (&Relation, &Declared),
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Connected> {
+    let found = connector_of(settings, &relation.options, Role::Source, faults);
+    let (made, idle_timeout, notes) = match found {
+        Err(Missing::Role) => return None,
+        Err(Missing::Name) => (None, None, Vec::new()),
+        Ok((mut options, connector)) => {
+            if let (false, Some(include)) = (connector.includes, relation.includes.first()) {
+                faults.push(no_message(include, connector.name));
+            }
+            let made = (connector.source).and_then(|make| make(&mut options, declared));
+            refuse_only_generated(relation, &mut options);
+            let idle_timeout = idle_timeout(relation, &mut options);
+            let notes = options.take_notes();
+            faults.extend(faults_of(options));
+            (made, idle_timeout, notes)
+        }
+    };
+    Some(Connected {
+        connector: made.map_or_else(|| Arc::new(Unknown) as _, Arc::from),
+        idle_timeout,
+        notes,
+    })
+}
+
 /// Returns the faults of columns by names that the engine needs for itself.
 fn own_names(relation: &Relation) -> impl Iterator<Item = Diagnostic> {
     let columns = relation.columns.iter().map(|column| &column.name);
@@ -128,7 +168,7 @@ fn computed_not_null(relation: &Relation) -> Vec<String> {
     computed.map(|column| column.name.name.clone()).collect()
 }
 
-/// Builds a lookup; `None` if there were faults.
+/// Builds a lookup, as [`source`].
 pub fn lookup(
     binder: &Binder,
     types: &mut Types,
@@ -142,15 +182,11 @@ pub fn lookup(
             "a lookup keeps no rows, so it has no key",
         ));
     }
-    let before = faults.len();
     let bound = bind((binder, types), name, relation, faults);
-    let (mut options, connector) = connector_of(settings, &relation.options, Role::Lookup, faults)?;
-    let make = connector.lookup?;
-    let made = make(&mut options, &bound.declared).or_else(|| Unknown::lookup(&options));
-    refuse_only_generated(relation, &mut options);
-    let notes = options.take_notes();
-    faults.extend(faults_of(options));
-    let connector = made.filter(|_| faults.len() == before)?;
+    let (connector, notes) = connect_lookup(settings, (relation, &bound.declared), faults)?;
+    if !bound.is_known {
+        return None;
+    }
     let all: Vec<Column> = (bound.declared.params.iter())
         .chain(&bound.declared.columns)
         .cloned()
@@ -163,13 +199,35 @@ pub fn lookup(
         .collect();
     Some(Work::Lookup(Arc::new(LookupPlan {
         name: name.name.clone(),
-        connector: Arc::from(connector),
+        connector,
         params: bound.declared.params,
         columns: bound.declared.columns,
         answers_sql: format!("SELECT {} FROM ({rows})", list.join(", ")),
         visible: bound.visible,
         notes,
     })))
+}
+
+/// Takes the options of a lookup, as [`connect_source`].
+fn connect_lookup(
+    settings: &Settings<'_>,
+    (relation, declared): (&Relation, &Declared),
+    faults: &mut Vec<Diagnostic>,
+) -> Option<(Arc<dyn LookupConnector>, Vec<String>)> {
+    let found = connector_of(settings, &relation.options, Role::Lookup, faults);
+    let (made, notes) = match found {
+        Err(Missing::Role) => return None,
+        Err(Missing::Name) => (None, Vec::new()),
+        Ok((mut options, connector)) => {
+            let made = (connector.lookup).and_then(|make| make(&mut options, declared));
+            refuse_only_generated(relation, &mut options);
+            let notes = options.take_notes();
+            faults.extend(faults_of(options));
+            (made, notes)
+        }
+    };
+    let connector = made.map_or_else(|| Arc::new(Unknown) as _, Arc::from);
+    Some((connector, notes))
 }
 
 /// Binds the column list. Columns of faulty types are left out of what the connector fills: there it would
@@ -223,14 +281,15 @@ fn bind(
     if faults.len() > before {
         generated.clear();
     }
+    let mut is_known = faults.len() == before;
     let generated = Generated::bind(binder, &visible, &generated, faults);
-    if faults.len() == before
-        && let Err(fault) = binder.add_table(&name.name, &visible)
-    {
+    if is_known && let Err(fault) = binder.add_table(&name.name, &visible) {
         faults.push(Diagnostic::new(relation.columns_span, fault.message));
+        is_known = false;
     }
     Bound {
         visible,
+        is_known,
         declared: Declared {
             columns,
             included: included(relation),

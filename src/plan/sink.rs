@@ -22,13 +22,12 @@ impl Builder<'_> {
         list: &OptionList,
     ) -> Option<Work> {
         let (query, _) = self.queries.get(&name.key())?.clone();
-        let columns = match self.columns_of_sink(name, &query) {
-            Ok(columns) => columns,
-            Err(fault) => {
-                self.faults.push(*fault);
-                return None;
-            }
-        };
+        let written = self.written(name, &query);
+        let schema = written
+            .as_ref()
+            .map_or_else(no_columns, |(_, schema)| Arc::clone(schema));
+        let connected = self.sink_connector(list, &schema);
+        let (columns, schema) = written?;
         let mut info = self.feed(name, &query)?;
         self.check_errors(name, EntityKind::Sink, &info)?;
         let by_time = match emit_on_window_close {
@@ -41,8 +40,7 @@ impl Builder<'_> {
             }
             None => None,
         };
-        let schema = self.sink_schema(&query, &columns)?;
-        let (connector, snapshot) = self.sink_connector(list, &schema)?;
+        let (connector, snapshot) = connected?;
         let owner = format!("{} result", name.name);
         let maintenance = self.maintenance((name, &owner), &info, &columns);
         let changing = by_time.is_none() && kept_layout(&info, &maintenance) == Layout::Changing;
@@ -87,6 +85,29 @@ impl Builder<'_> {
         }))
     }
 
+    /// Checks the options of a sink whose columns are not known.
+    pub(super) fn check_sink_options(&mut self, list: &OptionList) {
+        self.sink_connector(list, &no_columns());
+    }
+
+    /// Returns what a sink of this query writes.
+    fn written(
+        &mut self,
+        name: &Ident,
+        query: &SqlText,
+    ) -> Option<(Vec<(String, String)>, Schema)> {
+        match self.columns_of_sink(name, query) {
+            Ok(columns) => {
+                let schema = self.sink_schema(query, &columns)?;
+                Some((columns, schema))
+            }
+            Err(fault) => {
+                self.faults.push(*fault);
+                None
+            }
+        }
+    }
+
     /// Returns the columns of a sink's query; those of a view that is written as it is are known.
     fn columns_of_sink(
         &self,
@@ -109,7 +130,7 @@ impl Builder<'_> {
         schema: &Schema,
     ) -> Option<(Arc<dyn SinkConnector>, bool)> {
         let (mut options, connector) =
-            connector_of(&self.settings, list, Role::Sink, &mut self.faults)?;
+            connector_of(&self.settings, list, Role::Sink, &mut self.faults).ok()?;
         let snapshot = options.boolean("snapshot").unwrap_or(true);
         let made = connector.sink?(&mut options, schema).or_else(|| Unknown::sink(&options));
         let faults = faults_of(options);
@@ -155,6 +176,11 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Returns the schema that stands for one that is not known.
+fn no_columns() -> Schema {
+    Arc::new(datatypes::Schema::empty())
 }
 
 /// Returns the hidden relation behind a sink.

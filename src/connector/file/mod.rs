@@ -64,7 +64,9 @@ fn sink(options: &mut Options<'_>, schema: &Schema) -> Option<Box<dyn SinkConnec
     let path = path?;
     let names = take_names(options, &path)?;
     let format = format.unwrap_or_else(|| FileFormat::of_extension(names.extension()));
-    if let Err(error) = format.check(&changes.schema(schema)) {
+    if !schema.fields().is_empty()
+        && let Err(error) = format.check(&changes.schema(schema))
+    {
         let place = encode_place.unwrap_or(path.span);
         options.fault(Diagnostic::new(place, format!("{error:#}")));
         return None;

@@ -330,7 +330,8 @@ fn take_properties(options: &mut Options<'_>, foreign: &[&str]) -> Vec<Property>
 /// Reads `key = 'a, b'` into the columns' places.
 fn take_key(options: &mut Options<'_>, schema: &Schema) -> Vec<usize> {
     let mut key = Vec::new();
-    let Some(text) = options.text("key") else {
+    let text = options.text("key");
+    let Some(text) = text.filter(|_| !schema.fields().is_empty()) else {
         return key;
     };
     let names: Vec<&str> = schema
