@@ -9,7 +9,7 @@ mod secrets;
 pub use graph::{Graph, cycle_faults};
 pub use secrets::resolve_secrets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -62,8 +62,10 @@ impl Entity {
 pub struct Catalog {
     entities: IndexMap<String, Entity>,
     pub commands: Vec<Statement>,
-    /// The names of statements that could not be read, in lower case: whoever uses one is not blamed.
-    broken: BTreeSet<String>,
+    /// The names of statements that could not be read, in lower case, with their places: whoever uses one is not blamed.
+    broken: BTreeMap<String, Span>,
+    /// Those of them whose column list alone is faulty, as far as they were read.
+    pub partial: Vec<Create>,
     /// The secrets whose values are not known here, in lower case.
     pub unknown: BTreeSet<String>,
 }
@@ -91,10 +93,30 @@ impl Catalog {
     ) {
         let parsed = parse_file(sources, file);
         faults.extend(parsed.faults);
-        self.broken.extend(parsed.broken.iter().map(Ident::key));
+        self.partial.extend(parsed.partial);
+        let mut broken = parsed.broken.iter().peekable();
         for statement in parsed.statements {
+            while let Some(name) = broken.next_if(|name| name.span < statement.span) {
+                self.add_broken(name, faults);
+            }
             self.add(sources, statement, origin, faults);
         }
+        broken.for_each(|name| self.add_broken(name, faults));
+    }
+
+    fn add_broken(&mut self, name: &Ident, faults: &mut Vec<Diagnostic>) {
+        match self.place_of(&name.key()) {
+            Some(first) => faults.push(defined_twice(name, first)),
+            None => {
+                self.broken.insert(name.key(), name.span);
+            }
+        }
+    }
+
+    /// Returns where a name is defined, by a statement that could not be read too.
+    fn place_of(&self, key: &str) -> Option<Span> {
+        let entity = self.entities.get(key).map(|entity| entity.name().span);
+        entity.or_else(|| self.broken.get(key).copied())
     }
 
     fn add(
@@ -117,14 +139,8 @@ impl Catalog {
                 )
                 .help("choose another name"),
             );
-        } else if let Some(first) = self.entities.get(&key) {
-            let message = format!("`{}` is defined twice", create.name.name);
-            faults.push(
-                Diagnostic::new(create.name.span, message)
-                    .label("defined again here")
-                    .also(first.name().span, "first defined here")
-                    .help("rename one of them"),
-            );
+        } else if let Some(first) = self.place_of(&key) {
+            faults.push(defined_twice(&create.name, first));
         } else {
             let entity = Entity {
                 create: *create,
@@ -143,12 +159,12 @@ impl Catalog {
 
     /// Says whether a statement that defines this name is there but could not be read.
     pub fn is_broken(&self, name: &str) -> bool {
-        self.broken.contains(&name.to_lowercase())
+        self.broken.contains_key(&name.to_lowercase())
     }
 
     /// Returns the names of the statements that could not be read, in lower case.
     pub fn broken_names(&self) -> impl Iterator<Item = &str> {
-        self.broken.iter().map(String::as_str)
+        self.broken.keys().map(String::as_str)
     }
 
     pub fn entities(&self) -> impl Iterator<Item = &Entity> {
@@ -181,6 +197,14 @@ impl Catalog {
             .map(|entity| entity.name().name.as_str())
             .chain([ERRORS])
     }
+}
+
+fn defined_twice(name: &Ident, first: Span) -> Diagnostic {
+    let message = format!("`{}` is defined twice", name.name);
+    Diagnostic::new(name.span, message)
+        .label("defined again here")
+        .also(first, "first defined here")
+        .help("rename one of them")
 }
 
 /// The relation of errors that every pipeline has.

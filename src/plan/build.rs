@@ -102,6 +102,7 @@ pub(super) fn check_and<T>(
     builder.faults.extend(cycle_faults(catalog, &graph));
     let nodes = schedule::nodes(&mut builder, &graph);
     builder.faults.extend(claimed_twice(catalog, &nodes));
+    builder.partial();
     builder.commands();
     let answer = then(&mut builder);
     let mut faults = builder.faults;
@@ -255,6 +256,25 @@ impl<'a> Builder<'a> {
             columns,
             work,
         })
+    }
+
+    /// Checks the options of relations whose column list is faulty.
+    fn partial(&mut self) {
+        for create in &self.catalog.partial {
+            let (Definition::Table(relation)
+            | Definition::Source(relation)
+            | Definition::Lookup(relation)) = &create.definition
+            else {
+                continue;
+            };
+            relation::check_options(
+                self.binder,
+                &mut self.types,
+                &self.settings,
+                (create.definition.kind(), relation),
+                &mut self.faults,
+            );
+        }
     }
 
     /// Parses all queries at once and returns what each entity reads.

@@ -168,6 +168,32 @@ fn computed_not_null(relation: &Relation) -> Vec<String> {
     computed.map(|column| column.name.name.clone()).collect()
 }
 
+/// Checks the options of a relation whose column list is faulty: what it declares as far as it was read.
+pub fn check_options(
+    binder: &Binder,
+    types: &mut Types,
+    settings: &Settings<'_>,
+    (kind, relation): (EntityKind, &Relation),
+    faults: &mut Vec<Diagnostic>,
+) {
+    let (params, columns, _) = declare((binder, types), relation, faults);
+    let declared = declared_of(relation, params, columns);
+    // Whether one of the columns that were not read is filled from outside cannot be said.
+    let without_columns = Relation {
+        columns: Vec::new(),
+        ..relation.clone()
+    };
+    let of = (&without_columns, &declared);
+    match kind {
+        EntityKind::Lookup => {
+            connect_lookup(settings, of, faults);
+        }
+        _ => {
+            connect_source(settings, of, faults);
+        }
+    }
+}
+
 /// Builds a lookup, as [`source`].
 pub fn lookup(
     binder: &Binder,
@@ -230,15 +256,16 @@ fn connect_lookup(
     Some((connector, notes))
 }
 
-/// Binds the column list. Columns of faulty types are left out of what the connector fills: there it would
-/// only find the same fault again.
-fn bind(
+/// Name, type and expression of a generated column.
+type Computed<'r> = (&'r Ident, &'r SqlText, &'r SqlText);
+
+/// Returns parameters, columns that come from outside, and generated columns. Those of faulty types are left out of what
+/// the connector fills: there it would only find the same fault again.
+fn declare<'r>(
     (binder, types): (&Binder, &mut Types),
-    name: &Ident,
-    relation: &Relation,
+    relation: &'r Relation,
     faults: &mut Vec<Diagnostic>,
-) -> Bound {
-    let before = faults.len();
+) -> (Vec<Column>, Vec<Column>, Vec<Computed<'r>>) {
     let mut arrow = |sql_type: &SqlText, faults: &mut Vec<Diagnostic>| {
         let arrow = types.arrow(binder, sql_type);
         arrow.map_err(|fault| faults.push(*fault)).ok()
@@ -250,7 +277,7 @@ fn bind(
         })
         .collect();
     let mut columns = Vec::new();
-    let mut generated: Vec<(&Ident, &SqlText, &SqlText)> = Vec::new();
+    let mut generated: Vec<Computed<'r>> = Vec::new();
     for column in &relation.columns {
         let Some(arrow) = arrow(&column.sql_type, faults) else {
             continue;
@@ -266,6 +293,18 @@ fn bind(
             }
         }
     }
+    (params, columns, generated)
+}
+
+/// Binds the column list.
+fn bind(
+    (binder, types): (&Binder, &mut Types),
+    name: &Ident,
+    relation: &Relation,
+    faults: &mut Vec<Diagnostic>,
+) -> Bound {
+    let before = faults.len();
+    let (params, mut columns, mut generated) = declare((binder, types), relation, faults);
     // A batch without columns cannot be handed to the engine; the number of a generated row can.
     if columns.is_empty() {
         columns.push(Column {
@@ -290,14 +329,18 @@ fn bind(
     Bound {
         visible,
         is_known,
-        declared: Declared {
-            columns,
-            included: included(relation),
-            params,
-            columns_span: relation.columns_span,
-            places: places(relation),
-        },
+        declared: declared_of(relation, params, columns),
         generated,
+    }
+}
+
+fn declared_of(relation: &Relation, params: Vec<Column>, columns: Vec<Column>) -> Declared {
+    Declared {
+        columns,
+        included: included(relation),
+        params,
+        columns_span: relation.columns_span,
+        places: places(relation),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct ColumnList {
     pub columns: Vec<Column>,
     pub primary_key: Option<PrimaryKey>,
     pub watermark: Option<Watermark>,
+    /// Whether it is known in spite of its faults which parameters it declares, and whether a watermark.
+    pub is_known: bool,
 }
 
 /// Parses what is between the parentheses, noting all faults; `span` covers the list. `included` are the
@@ -34,7 +36,10 @@ pub(super) fn column_list(
     let mut parser = Parser {
         kind,
         faults,
-        list: ColumnList::default(),
+        list: ColumnList {
+            is_known: true,
+            ..ColumnList::default()
+        },
         names: Vec::new(),
         param_names: Vec::new(),
     };
@@ -94,7 +99,9 @@ impl Parser<'_> {
             return self.primary_key(item);
         }
         if item.is_words(&["WATERMARK", "FOR"]) {
-            return self.watermark(item);
+            let read = self.watermark(item);
+            self.list.is_known &= read.is_ok();
+            return read;
         }
         let constraint = match item.keyword().as_str() {
             "UNIQUE" | "CHECK" => opens_after(1),
@@ -122,6 +129,7 @@ impl Parser<'_> {
             span,
         };
         if self.kind != EntityKind::Lookup {
+            self.list.is_known = false;
             let message = format!(
                 "found parameter `${}` in a {}",
                 name.name,
@@ -137,15 +145,23 @@ impl Parser<'_> {
             return Err(Box::new(Diagnostic::new(span, message)));
         }
         self.param_names.push(name.clone());
-        let sql_type = sql_type(item, &format!("parameter `${}`", name.name), span)?;
-        if !item.is_end() {
+        let what = format!("parameter `${}`", name.name);
+        let read = sql_type(item, &what, span).and_then(|sql_type| {
+            if item.is_end() {
+                return Ok(sql_type);
+            }
             let fault = item.unexpected("`,`");
-            return Err(Box::new(
-                fault.help("a parameter has a name and a type, and is never NULL"),
-            ));
-        }
+            Err(Box::new(fault.help(
+                "a parameter has a name and a type, and is never NULL",
+            )))
+        });
+        // With some type, so that the options can name it.
+        let (sql_type, fault) = match read {
+            Ok(sql_type) => (sql_type, None),
+            Err(fault) => (SqlText::new("VARCHAR".to_owned(), span), Some(fault)),
+        };
         self.list.params.push(Param { name, sql_type });
-        Ok(())
+        fault.map_or(Ok(()), Err)
     }
 
     /// `name TYPE [AS (expression)] [NOT NULL] [PRIMARY KEY]`.

@@ -102,6 +102,7 @@ fn relation(
         columns,
         primary_key,
         watermark,
+        is_known,
     } = column_list(
         &mut inside,
         (kind, columns_span),
@@ -109,7 +110,10 @@ fn relation(
         &mut outcome.faults,
     );
     let includes = includes?;
+    let faults_in_columns = outcome.faults.len();
     let options = option_list(cursor, &mut outcome.faults)?;
+    outcome.rest_is_sound =
+        is_known && options.present && outcome.faults.len() == faults_in_columns;
     if !options.present && cursor.is_end() && !(with_inside && outcome.faults.len() > faults_before)
     {
         outcome.faults.push(no_options(kind, name));

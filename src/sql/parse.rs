@@ -3,7 +3,7 @@
 use super::command;
 use super::create;
 use super::piece::{Cursor, Parse, Piece};
-use super::statement::{Ident, SqlText, Statement, StatementKind};
+use super::statement::{Create, Ident, SqlText, Statement, StatementKind};
 use super::token::TokenKind;
 use crate::diagnostic::{Diagnostic, Span, list_names};
 
@@ -15,6 +15,10 @@ pub(super) struct Outcome {
     pub faults: Vec<Diagnostic>,
     /// The name that a `CREATE` defines, known also if something after it is faulty.
     pub created: Option<Ident>,
+    /// Whether all faults are in the column list, so that the rest can be checked.
+    pub rest_is_sound: bool,
+    /// Such a statement, as far as it was read.
+    pub partial: Option<Create>,
 }
 
 /// Parses one statement; `piece` has at least one token. Faults come in the order of their places.
@@ -26,6 +30,9 @@ pub(super) fn parse_statement(piece: &Piece<'_>) -> Outcome {
     match statement_kind(&mut cursor, &mut outcome) {
         Ok(kind) if outcome.faults.is_empty() => {
             outcome.statement = Some(Statement { span, kind });
+        }
+        Ok(StatementKind::Create(create)) if outcome.rest_is_sound => {
+            outcome.partial = Some(*create);
         }
         Ok(_) => {}
         Err(fault) => outcome.faults.push(*fault),

@@ -5,7 +5,7 @@
 
 use super::parse::parse_statement;
 use super::piece::Piece;
-use super::statement::{Ident, Statement};
+use super::statement::{Create, Ident, Statement};
 use super::token::{Opening, Token, TokenKind};
 use crate::diagnostic::{Diagnostic, FileId, SourceMap, Span};
 
@@ -22,6 +22,8 @@ pub struct Parsed {
     /// The names that faulty `CREATE` statements were to define, so that whoever uses them is not
     /// blamed for naming something unknown.
     pub broken: Vec<Ident>,
+    /// Those of them whose column list alone is faulty, as far as they were read.
+    pub partial: Vec<Create>,
 }
 
 /// Parses every statement of a file and collects every fault; a faulty statement ends at its `;`.
@@ -56,6 +58,7 @@ pub fn parse_file(sources: &SourceMap, file: FileId) -> Parsed {
         }
         parsed.faults.extend(outcome.faults);
         if faulty {
+            parsed.partial.extend(outcome.partial);
             continue;
         }
         parsed.faults.extend(missing_semicolon(&piece));
