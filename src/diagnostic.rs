@@ -119,7 +119,8 @@ impl SourceMap {
         &self.files[file.0 as usize].text
     }
 
-    fn shown(&self, file: FileId) -> &str {
+    /// Returns a text as snippets show it: what is hidden in it masked.
+    pub fn shown(&self, file: FileId) -> &str {
         let source = &self.files[file.0 as usize];
         source.shown.as_deref().unwrap_or(&source.text)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::diagnostic::{SourceMap, list_names};
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
 use crate::plan::{DerivedPlan, Maintenance, Node, Plan, SinkPlan, Work};
-use crate::sql::EntityKind;
+use crate::sql::{EntityKind, mask_credentials};
 
 /// What is to be done with one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +178,10 @@ pub fn shown_definition(node: &Node) -> String {
 fn difference(old: &RecordedEntity, node: &Node) -> String {
     let new = shown_definition(node);
     let diff = similar::TextDiff::from_lines(&old.definition, &new);
+    let masked = [&old.definition, &new].map(|text| mask_credentials(text));
+    let lines = masked
+        .each_ref()
+        .map(|text| text.lines().collect::<Vec<_>>());
     let origin = node
         .origin
         .as_ref()
@@ -189,8 +193,12 @@ fn difference(old: &RecordedEntity, node: &Node) -> String {
             similar::ChangeTag::Insert => '+',
             similar::ChangeTag::Equal => ' ',
         };
-        writeln!(text, "  {sign} {}", change.value().trim_end_matches('\n'))
-            .expect("writing to a string cannot fail");
+        let line = match (change.old_index(), change.new_index()) {
+            (Some(index), _) => lines[0].get(index),
+            (None, index) => index.and_then(|index| lines[1].get(index)),
+        };
+        let line = line.copied().unwrap_or_default();
+        writeln!(text, "  {sign} {line}").expect("writing to a string cannot fail");
     }
     text
 }

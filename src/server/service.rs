@@ -15,7 +15,7 @@ use crate::engine::{Database, Ledger, Session};
 use crate::options::Environment;
 use crate::plan::{Plan, check};
 use crate::runtime::{Runtime, Shared};
-use crate::sql::{Statement, StatementKind, mask_secrets, parse_file};
+use crate::sql::{Statement, StatementKind, mask_credentials, mask_secrets, parse_file};
 
 /// What statements are called in messages when they come from no file.
 const NAME: &str = "statement";
@@ -313,7 +313,9 @@ impl Script<'_> {
         let text = match refusal {
             Refusal::Error(error) => format!("error: {error:#}"),
             Refusal::Faults(faults) => {
-                let sources = self.sources.with_texts(mask_secrets);
+                let sources = self
+                    .sources
+                    .with_texts(|text| mask_credentials(&mask_secrets(text)));
                 sources.render(&faults).trim_end().to_owned()
             }
         };

@@ -17,8 +17,8 @@ use crate::engine::Session;
 use crate::plan::{Plan, ad_hoc, explain_entity};
 use crate::runtime::{Last, Status};
 use crate::sql::{
-    Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, quote_ident,
-    shown_secret,
+    Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, mask_credentials,
+    quote_ident, shown_secret,
 };
 
 const ERRORS_SQL: &str =
@@ -114,13 +114,13 @@ impl Script<'_> {
             .collect())
     }
 
-    /// `SHOW CREATE name`: the statement as written, a secret's value left out.
+    /// `SHOW CREATE name`: the statement as written, a secret's value and credentials left out.
     pub fn show_create(&mut self, kind: Option<EntityKind>, name: &Ident) -> Result<(), Refusal> {
         let pipeline = Arc::clone(&self.pipeline);
         let entity = find(&pipeline.catalog, name, kind)?;
         let text = match backend_of(entity) {
             Some(backend) => shown_secret(&entity.name().name, backend),
-            None => entity.text.clone(),
+            None => mask_credentials(&entity.text),
         };
         let row = vec![json!(entity.name().name), json!(text)];
         self.table(&[("name", "VARCHAR"), ("definition", "VARCHAR")], vec![row])

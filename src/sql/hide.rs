@@ -1,7 +1,7 @@
 //! Which parts of a file must not be shown: the values of secrets, credentials in options and URLs.
 //!
 //! Works on tokens, so that it also finds them in statements that cannot be parsed: those are the ones whose
-//! lines are shown. Called where a file becomes part of a source map.
+//! lines are shown. Called where a file becomes part of a source map, and where a definition is shown.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -24,6 +24,21 @@ pub fn add_source(
     let ranges = secret_ranges(sources.text(file), file);
     sources.hide(file, ranges);
     file
+}
+
+/// Returns a text of statements with every credential in its options and URLs as `*`, every other byte in its
+/// place.
+///
+/// ```
+/// # use omlsp::sql::mask_credentials;
+/// let text = "CREATE SINK s FROM t WITH (auth.type = 'bearer', auth.token = 'abc')";
+/// let masked = "CREATE SINK s FROM t WITH (auth.type = 'bearer', auth.token = '***')";
+/// assert_eq!(mask_credentials(text), masked);
+/// ```
+pub fn mask_credentials(text: &str) -> String {
+    let mut sources = SourceMap::default();
+    let file = add_source(&mut sources, "", text);
+    sources.shown(file).to_owned()
 }
 
 fn secret_ranges(text: &str, file: FileId) -> Vec<Range<usize>> {
@@ -136,13 +151,14 @@ fn key_before(piece: &Piece<'_>, equals: usize) -> String {
 }
 
 fn is_credential(key: &str) -> bool {
-    const ENDS: [&str; 6] = [
+    const ENDS: [&str; 7] = [
         "password",
         "passphrase",
         "secret",
         "token",
         "apikey",
         "api-key",
+        "api_key",
     ];
     matches!(key, "auth.key" | "headers.authorization" | "headers.cookie")
         || ENDS.iter().any(|end| key.ends_with(end))

@@ -139,6 +139,40 @@ fn a_secret_of_any_name_is_shown_as_a_statement_that_parses() {
 }
 
 #[test]
+fn credentials_that_are_written_out_are_never_shown() {
+    let project = Project::new();
+    let write = |token: &str| {
+        let table = format!(
+            "CREATE TABLE remote (a BIGINT) WITH (connector = 'http', interval = '1h',
+                url = 'http://127.0.0.1:1/rows', auth.type = 'bearer',
+                auth.token = '{token}');"
+        );
+        project.file("p.sql", format!("{PIPELINE} {table}"));
+    };
+    write(CLEAR);
+    let owner = Owner::start(&project);
+    let mut connection = owner.connect();
+    let shown = format!("{:?}", connection.run("SHOW CREATE TABLE remote"));
+    assert!(shown.contains("auth.type = 'bearer'"), "{shown}");
+    assert!(shown.contains("auth.token = '***"), "{shown}");
+    let faulty = format!(
+        "CREATE TABLE t (a BIGINT) WITH (connector = 'http', url = 'http://h', interval = '1h', \
+         auth.typ = 'bearer', auth.token = '{CLEAR}')"
+    );
+    let refused = format!("{:?}", connection.run(&faulty));
+    assert!(refused.contains("auth.typ"), "{refused}");
+    owner.stop();
+    write(&format!("{CLEAR}-2"));
+    let output = project
+        .omlsp(["run", "p.sql", "--state-dir", "state"])
+        .run();
+    assert!(output.stderr.contains("+ "), "{output}");
+    for text in [shown, refused, output.to_string()] {
+        assert!(!text.contains(CLEAR), "{text}");
+    }
+}
+
+#[test]
 fn the_wrong_key_is_said_so() {
     let project = Project::new();
     project.file("p.sql", PIPELINE);

@@ -1,6 +1,7 @@
 -- The http connector: who asks.
 --
--- Every value of an `auth.` option is treated as a secret, written as one or not.
+-- Every key, token, password, passphrase and secret of an `auth.` option is treated as a secret, written as
+-- one or not: no message and no SHOW CREATE has it.
 
 CREATE SECRET auth_password WITH (backend = 'meta') AS 'password';
 CREATE SECRET auth_key WITH (backend = 'meta') AS 'key';
