@@ -184,6 +184,9 @@ pub struct StartQuery {
     pub text: Text,
     /// The columns that the source reads of each row, with the place of each use.
     pub columns: Vec<(String, Span)>,
+    /// Each `$name` where no column is put in; it may be meant as it is, unless the query has a column of that
+    /// name.
+    pub kept: Vec<(String, Span)>,
 }
 
 /// Rows from outside, to be committed together with the cursor after them.

@@ -481,17 +481,7 @@ impl<'a> Builder<'a> {
         match self.binder.describe(self.catalog, &text) {
             Err(fault) => self.faults.push(*fault),
             Ok(columns) => {
-                for (name, span) in &start.columns {
-                    if !columns
-                        .iter()
-                        .any(|(column, _)| column.eq_ignore_ascii_case(name))
-                    {
-                        let message = format!("`on_start_query` gives no column `{name}`");
-                        let names = columns.iter().map(|(name, _)| name.as_str());
-                        self.faults
-                            .push(Diagnostic::new(*span, message).suggest(name, names));
-                    }
-                }
+                self.faults.extend(column_faults(start, &columns));
             }
         }
     }
@@ -503,6 +493,28 @@ fn has_columns(entity: &Entity) -> bool {
         entity.create.definition,
         Definition::Table(_) | Definition::Source(_)
     )
+}
+
+/// Returns what is wrong with the uses of the columns that a source's query gives.
+fn column_faults(start: &StartQuery, columns: &[(String, String)]) -> Vec<Diagnostic> {
+    let is_column = |name: &str| {
+        let mut columns = columns.iter();
+        columns.any(|(column, _)| column.eq_ignore_ascii_case(name))
+    };
+    let names = || columns.iter().map(|(name, _)| name.as_str());
+    let unknown = start.columns.iter().filter(|(name, _)| !is_column(name));
+    let unknown = unknown.map(|(name, span)| {
+        let message = format!("`on_start_query` gives no column `{name}`");
+        Diagnostic::new(*span, message).suggest(name, names())
+    });
+    let kept = start.kept.iter().filter(|(name, _)| is_column(name));
+    let kept = kept.map(|(name, span)| {
+        let message = format!("`${name}` is sent as it is: columns are put into `url` only");
+        Diagnostic::new(*span, message).help(format!(
+            "write it in `url`; if the text is meant, give the column of `on_start_query` another name than `{name}`"
+        ))
+    });
+    unknown.chain(kept).collect()
 }
 
 /// Returns where a secret's value is kept, as written.

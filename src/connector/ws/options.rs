@@ -116,11 +116,14 @@ impl WsOptions {
                 .help("write `wss://`, or remove it");
             options.fault(fault);
         }
+        let sent = headers.iter().map(|(_, text)| text).chain(&subscribe);
+        let kept = sent.chain(&ping_message).flat_map(dollar_names).collect();
         let start = match query_key {
             Some(_) => Some(Start {
                 query: StartQuery {
                     text: query?,
                     columns,
+                    kept,
                 },
                 refresh,
             }),
@@ -298,6 +301,25 @@ fn no_query(name: &str, place: Span) -> Diagnostic {
     let message = format!("`${name}` needs an `on_start_query` that gives its value");
     Diagnostic::new(place, message)
         .help("add `on_start_query = 'SELECT …'`, or write `$$` for a dollar sign")
+}
+
+/// Returns every `$name` that was written in a text which is sent as it is.
+fn dollar_names(text: &Text) -> Vec<(String, Span)> {
+    let mut names = Vec::new();
+    for part in text.parts().iter().filter(|part| !part.foreign) {
+        let mut at = 0;
+        while let Some(found) = part.text[at..].find('$') {
+            let dollar = at + found;
+            let rest = &part.text[dollar + 1..];
+            let name = &rest[..name_length(rest)];
+            at = dollar + 1 + name.len().max(usize::from(rest.starts_with('$')));
+            if !name.is_empty() {
+                let place = text.part(part.start + dollar, part.start + at);
+                names.push((name.to_owned(), place));
+            }
+        }
+    }
+    names
 }
 
 fn name_length(text: &str) -> usize {

@@ -114,6 +114,18 @@ fn columns_in_the_url_need_a_query() {
 }
 
 #[test]
+fn columns_where_none_is_put_in_are_noted() {
+    let options = with_url(
+        "on_start_query = 'SELECT m FROM g', headers.X = 'a $m', subscribe.0 = '{\"$m\":\"$$n $1 $k\"}', \
+         subscribe.1 = '${DOLLARS}', ping_message = '$p'",
+    )
+    .unwrap();
+    let kept = options.start.unwrap().query.kept;
+    let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["m", "m", "k", "p"]);
+}
+
+#[test]
 fn a_variable_in_the_url_is_no_template() {
     let query = "on_start_query = 'SELECT symbol FROM pairs'";
     let options = make(&format!("url = 'wss://h/$symbol${{DOLLARS}}', {query}")).unwrap();

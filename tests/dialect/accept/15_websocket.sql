@@ -23,7 +23,8 @@ CREATE SOURCE ws_subscribed (symbol STRING, price DOUBLE) WITH (
 CREATE TABLE ws_table (symbol STRING PRIMARY KEY, price DOUBLE)
 WITH (connector = 'websocket', url = 'ws://stream.example.com/v1');
 
--- One connection per row of a query, whose columns stand in the URL, percent-encoded.
+-- One connection per row of a query, whose columns stand in the URL, percent-encoded; rows that make the same URL
+-- share one. Columns are put into the URL only: headers and messages are the same on each connection.
 CREATE TABLE ws_markets (symbol STRING, depth INTEGER)
 WITH (connector = 'http', url = 'https://api.example.com/markets', interval = '1h');
 
