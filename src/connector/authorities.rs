@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, pem};
 pub(super) fn pem_fault(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => format!(
-            "it has no `{}` line: is it cut off?",
+            "it has no `-----END {}-----` line: is it cut off?",
             String::from_utf8_lossy(end_marker).trim()
         ),
         pem::Error::IllegalSectionStart { line } => format!(

@@ -122,11 +122,8 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
             }
         }
     }
-    if let Some(key) = options.key_span("seed").filter(|_| seed.is_some())
-        && !fillings.contains(&Filling::Seed)
-    {
-        let fault = Diagnostic::new(key, "`seed` is given, but there is no column `seed`");
-        options.fault(fault.help("declare `seed BIGINT` and use it: `x AS (hash(n, seed) % 100)`"));
+    if seed.is_some() && !fillings.contains(&Filling::Seed) {
+        refuse_seed(options);
     }
     Some(Box::new(GenerateSource {
         schema: Arc::new(ArrowSchema::new(fields)),
@@ -136,6 +133,13 @@ fn source(options: &mut Options<'_>, declared: &Declared) -> Option<Box<dyn Sour
         rows_per_second,
         batch_rows: batch_rows.unwrap_or(BATCH_ROWS_DEFAULT),
     }))
+}
+
+fn refuse_seed(options: &mut Options<'_>) {
+    if let Some(key) = options.key_span("seed") {
+        let fault = Diagnostic::new(key, "`seed` is given, but there is no column `seed`");
+        options.fault(fault.help("declare `seed BIGINT` and use it: `x AS (hash(n, seed) % 100)`"));
+    }
 }
 
 impl SourceConnector for GenerateSource {
