@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::columns::TRIGGER_FUNCTIONS;
+use super::trigger::TRIGGER_FUNCTIONS;
 use crate::catalog::{Catalog, ERRORS};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::syntax::{Query, Read, place_of};

@@ -15,6 +15,7 @@ mod build;
 mod schedule;
 mod connect;
 mod casts;
+mod trigger;
 mod columns;
 mod relation;
 mod derived;
