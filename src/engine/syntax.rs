@@ -24,8 +24,19 @@ const BEFORE_VALUES: [&str; 12] = [
     "SELECT", "DISTINCT", "ALL", "WHERE", "HAVING", "ON", "BY", "AND", "OR", "NOT", "WHEN", "THEN",
 ];
 
-/// The table functions that take a relation's name or a query as a text.
-const HIDING: [&str; 2] = ["query", "query_table"];
+/// The table functions that take a relation's name or a query as a text, or as a name that no tree tells as one.
+const HIDING: [&str; 7] = [
+    "query",
+    "query_table",
+    "json_execute_serialized_sql",
+    HISTOGRAM,
+    "histogram_values",
+    "duckdb_table_sample",
+    "pragma_storage_info",
+];
+
+/// An aggregate too, of a column.
+const HISTOGRAM: &str = "histogram";
 
 /// A parsed query.
 #[derive(Clone, Debug)]
@@ -110,7 +121,7 @@ impl Session {
     fn parsed(&self, text: &str, answer: &str) -> anyhow::Result<Result<Query, SqlFault>> {
         let query = match tree_of(answer)? {
             Some(tree) => Self::query_of(&tree, text),
-            None => Ok(Self::unserializable(text)),
+            None => Self::unserializable(text),
         };
         match query {
             Ok(query) => self.without_windows(text, query),
@@ -172,7 +183,7 @@ impl Session {
             if answer["error_type"] == "not implemented" {
                 return Ok(Query {
                     open_pivot: pivot::without_values(text),
-                    ..Self::unserializable(text)
+                    ..Self::unserializable(text)?
                 });
             }
             return Err(SqlFault::of_json(answer));
@@ -197,8 +208,13 @@ impl Session {
 
     /// Takes a query without a tree: what it reads is unknown, so every name in it that some relation has
     /// counts as read. DuckDB refuses what is none when it binds the query.
-    fn unserializable(text: &str) -> Query {
+    fn unserializable(text: &str) -> Result<Query, SqlFault> {
         let tokens = crate::sql::tokens(text);
+        if let Some(at) = (0..tokens.len()).find(|at| hides(&tokens[*at..], text)) {
+            let name = tokens[at].name(text).unwrap_or_default();
+            let place = (tokens[at].start, tokens[at].end - tokens[at].start);
+            return Err(hidden(&name, Some(place)));
+        }
         let reads = (0..tokens.len())
             .filter_map(|at| {
                 let start = tokens[at].start;
@@ -216,12 +232,12 @@ impl Session {
                 })
             })
             .collect();
-        Query {
+        Ok(Query {
             rewritten: None,
             tree: None,
             reads,
             open_pivot: None,
-        }
+        })
     }
 
     /// Turns a tree back into SQL text.
@@ -235,6 +251,18 @@ impl Session {
         text.ok_or_else(|| anyhow::anyhow!("a query tree gave no text"))
     }
 }
+
+/// What may stand before a relation of a state or of the engine, and could be a table's name elsewhere.
+const ENGINE_SCHEMAS: [&str; 8] = [
+    "data",
+    "state",
+    "memory",
+    "main",
+    "temp",
+    "system",
+    "information_schema",
+    "pg_catalog",
+];
 
 /// Says whether the name at a token is the schema, or database, of a relation: where only a relation can stand, or
 /// by what those of a state are called.
@@ -257,7 +285,11 @@ fn names_a_schema(tokens: &[Token], at: usize, text: &str) -> bool {
     let of_a_state = is_any(at, &["state", "memory"])
         && is_any(at + 2, &["main", "data", "omlsp"])
         && follows_dot(at + 2);
-    (at > 0 && is_any(at - 1, &only_relations)) || is_any(at, &["omlsp"]) || of_a_state
+    let of_the_engine = is_any(at, &ENGINE_SCHEMAS) && at > 0 && is_any(at - 1, &["FROM", "JOIN"]);
+    (at > 0 && is_any(at - 1, &only_relations))
+        || is_any(at, &["omlsp"])
+        || of_a_state
+        || of_the_engine
 }
 
 /// Returns the call that makes a tree of the query that an expression gives.
@@ -275,17 +307,41 @@ fn hidden_read(value: &Value) -> Option<SqlFault> {
             let hides = value["type"] == "TABLE_FUNCTION"
                 && name.is_some_and(|name| HIDING.contains(&name.to_lowercase().as_str()));
             if hides {
-                let message = format!("`{}` hides what is read", name.unwrap_or_default());
-                return Some(SqlFault {
-                    place: place_of(value),
-                    help: Some("name the relation, or write the query itself".into()),
-                    ..SqlFault::of(&message)
-                });
+                return Some(hidden(name.unwrap_or_default(), place_of(value)));
             }
             object.values().find_map(hidden_read)
         }
         Value::Array(items) => items.iter().find_map(hidden_read),
         _ => None,
+    }
+}
+
+/// Says whether tokens begin with a call of a function that reads what a text names; where it is none but looks like
+/// one, it is taken for one.
+fn hides(tokens: &[Token], text: &str) -> bool {
+    let [function, open, argument @ ..] = tokens else {
+        return false;
+    };
+    let name = function.name(text).unwrap_or_default().to_lowercase();
+    if !open.is_symbol('(') || !HIDING.contains(&name.as_str()) {
+        return false;
+    }
+    let of_column = match argument {
+        [column, after, ..] => {
+            let name = column.name(text);
+            name.is_some_and(|name| !name.contains('.'))
+                && (after.is_symbol(')') || after.is_symbol(','))
+        }
+        _ => false,
+    };
+    !(name == HISTOGRAM && of_column)
+}
+
+fn hidden(function: &str, place: Option<(usize, usize)>) -> SqlFault {
+    SqlFault {
+        place,
+        help: Some("name the relation, or write the query itself".into()),
+        ..SqlFault::of(&format!("`{function}` hides what is read"))
     }
 }
 
