@@ -8,12 +8,12 @@ use super::build::Builder;
 use super::known::{Known, ViewInfo};
 use super::marks::{self, Mark, Reach, WATERMARK, list, names_of};
 use super::node::{Closing, Horizon};
-use super::times::{Analysis, Lineage, Named, covers, lineage};
+use super::times::{Analysis, Lineage, Named, Select, covers, lineage};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Layout;
 use crate::sql::Ident;
 
-/// The column that tells a row's window where the query gives none.
+/// The column that tells a row's window where the query gives none, unless the query has one of this name.
 const CLOSING: &str = "_closing";
 
 const HELP_WATERMARK: &str =
@@ -122,7 +122,7 @@ impl Builder<'_> {
             })
             .collect();
         if columns.is_empty() {
-            let (query, mark) = self.hidden_column(tree, &scans).ok_or_else(|| {
+            let (query, column) = self.hidden_column(tree, &scans).ok_or_else(|| {
                 let message = "no column of this query tells when a row's window closes";
                 Box::new(fault(message).help(if scans.len() > 1 {
                     "join on `window_start` of both sides, and group by it"
@@ -131,8 +131,7 @@ impl Builder<'_> {
                 }))
             })?;
             info.feed.query = query;
-            let name = CLOSING.to_owned();
-            columns.push(ClosingColumn { name, mark });
+            columns.push(column);
         }
         self.bounds(info, &columns)
             .map_err(|error| Box::new(fault(&format!("windows cannot be closed: {error:#}"))))
@@ -174,7 +173,11 @@ impl Builder<'_> {
     }
 
     /// Adds the column of the window to a query that groups by one, or selects of one, without giving it.
-    fn hidden_column(&self, tree: &Value, scans: &BTreeSet<usize>) -> Option<(String, Mark)> {
+    fn hidden_column(
+        &self,
+        tree: &Value,
+        scans: &BTreeSet<usize>,
+    ) -> Option<(String, ClosingColumn)> {
         let plain =
             tree["type"] == "SELECT_NODE" && tree["aggregate_handling"] != "FORCE_AGGREGATES";
         let distinct = list(&tree["modifiers"])
@@ -208,12 +211,13 @@ impl Builder<'_> {
                     .then(|| (by.clone(), mark))
             })?
         };
-        expression["alias"] = json!(CLOSING);
+        let name = unused(CLOSING, &select);
+        expression["alias"] = json!(name);
         let mut tree = tree.clone();
         tree["select_list"].as_array_mut()?.push(expression);
         let text = self.binder.session().unparse(&tree).ok()?;
         self.binder.session().check(&text).ok()?;
-        Some((text, mark))
+        Some((text, ClosingColumn { name, mark }))
     }
 
     /// Puts the bounds of the columns and of the rows that are kept into one query.
@@ -324,6 +328,22 @@ impl Builder<'_> {
              WHERE epoch_us(window_end) > ${watermark}::BIGINT"
         ))
     }
+}
+
+/// Returns a name, or one made of it, that no column of a SELECT or of the tables under it has.
+fn unused(name: &str, select: &Select) -> String {
+    let of_tables = select.from.tables.iter().flat_map(|table| &table.columns);
+    let columns: Vec<&String> = (select.columns.iter().chain(of_tables))
+        .map(|(column, _)| column)
+        .collect();
+    let mut unused = name.to_owned();
+    while columns
+        .iter()
+        .any(|column| column.eq_ignore_ascii_case(&unused))
+    {
+        unused.push('_');
+    }
+    unused
 }
 
 /// Returns the time before which rows of a mention are in no open window, as an expression over the watermark;

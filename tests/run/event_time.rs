@@ -212,6 +212,24 @@ fn a_window_closes_when_the_watermark_reaches_its_end() {
     assert_eq!(errors[0].entity, "s");
 }
 
+/// The column by which windows are known beside those of the query takes no name of the query's own.
+#[test]
+fn a_window_closes_whatever_the_columns_are_called() {
+    let sql = "CREATE TABLE t (n BIGINT, _closing_ BIGINT AS (n % 2), ts TIMESTAMP AS (TIMESTAMP '2026-01-01' + to_hours(n * 7)),
+            WATERMARK FOR ts AS ts)
+        WITH (connector = 'generate', rows = 20, batch.max_rows = 3);
+        CREATE MATERIALIZED VIEW w AS SELECT count(*) AS n, 5 AS _Closing, max(_closing_) AS other
+            FROM TUMBLE(t, ts, INTERVAL '1' DAY) GROUP BY window_start EMIT ON WINDOW CLOSE;";
+    let setting = Setting::new(sql);
+    setting.once_kept().expect_code(0);
+    assert_eq!(
+        setting.rows(
+            "SELECT sum(n)::BIGINT AS n, min(_closing) AS closing, max(other) AS other FROM w"
+        ),
+        [json!({"n": 20, "closing": 5, "other": 1})]
+    );
+}
+
 #[test]
 fn a_sink_without_a_snapshot_gets_the_windows_that_close_from_then_on() {
     let table = "CREATE TABLE s (id BIGINT, second BIGINT, ts TIMESTAMP AS (TIMESTAMP '2026-01-01' + to_seconds(second)),
