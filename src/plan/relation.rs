@@ -21,6 +21,8 @@ struct Bound {
     /// Whether the columns are known, so that what reads them can be checked.
     is_known: bool,
     declared: Declared,
+    /// Whether the connector's only column is none of the list, which has generated ones alone.
+    counts_only: bool,
     generated: Generated,
 }
 
@@ -89,7 +91,8 @@ pub fn source(
     };
     let mut columns = bound.declared.columns;
     columns.extend((bound.declared.included.into_iter()).map(|included| included.column));
-    let rows = bound.generated.over(&base_sql(&columns), &name.name);
+    let of_list = &columns[usize::from(bound.counts_only)..];
+    let rows = bound.generated.over(&base_sql(of_list), &name.name);
     Some(Work::Source(SourcePlan {
         connector,
         ingest: Ingest {
@@ -306,7 +309,8 @@ fn bind(
     let before = faults.len();
     let (params, mut columns, mut generated) = declare((binder, types), relation, faults);
     // A batch without columns cannot be handed to the engine; the number of a generated row can.
-    if columns.is_empty() {
+    let counts_only = columns.is_empty();
+    if counts_only {
         columns.push(Column {
             name: "n".to_owned(),
             sql_type: "BIGINT".to_owned(),
@@ -330,6 +334,7 @@ fn bind(
         visible,
         is_known,
         declared: declared_of(relation, params, columns),
+        counts_only,
         generated,
     }
 }
@@ -416,16 +421,14 @@ fn is_in_key(relation: &Relation, name: &Ident) -> bool {
 
 /// Returns a query over `arrow($1)` with the columns cast to their types, and the trigger from `$2`.
 fn base_sql(columns: &[Column]) -> String {
-    let columns: Vec<String> = (columns.iter())
+    let mut columns: Vec<String> = (columns.iter())
         .map(|column| {
             let name = quote_ident(&column.name);
             format!("CAST({name} AS {}) AS {name}", column.sql_type)
         })
         .collect();
-    format!(
-        "SELECT {}, make_timestamp($2::BIGINT) AS {TRIGGER} FROM arrow($1)",
-        columns.join(", ")
-    )
+    columns.push(format!("make_timestamp($2::BIGINT) AS {TRIGGER}"));
+    format!("SELECT {} FROM arrow($1)", columns.join(", "))
 }
 
 /// Takes the option that only a relation with a watermark has.

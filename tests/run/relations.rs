@@ -260,6 +260,15 @@ fn generated_rows_are_the_same_in_every_run() {
 }
 
 #[test]
+fn generated_columns_are_what_they_say_whatever_their_names_are() {
+    let sql = "CREATE TABLE t (N BIGINT AS (42), seed VARCHAR AS ('x')) WITH (connector = 'generate', rows = 3);";
+    let setting = Setting::new(sql);
+    setting.once_kept().expect_code(0);
+    let row = json!({"N": 42, "seed": "x"});
+    assert_eq!(setting.rows("FROM t"), [row.clone(), row.clone(), row]);
+}
+
+#[test]
 fn generated_rows_are_not_made_again_after_a_restart() {
     let sql = "CREATE TABLE made (n BIGINT) WITH (connector = 'generate', rows = 5000, batch.max_rows = 100);
         CREATE SINK printed FROM made WITH (connector = 'stdout');";
