@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
+use super::lengths::Length;
+
 /// The column that stands for the watermark in the expression of a bound.
 pub const WATERMARK: &str = "_watermark";
+
+/// More than what as many months differ by: 3 days for their lengths, 2 for leap years, 3 for the ends of short ones.
+const SLACK_DAYS: i64 = 10;
 
 /// How a column follows event time.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,22 +195,17 @@ pub fn mark(expression: &Value, from: &From) -> Option<Mark> {
             ))
         }
         ("+", [interval, time]) if is_constant(interval) => {
-            let inner = mark(time, from)?;
-            let inner = led(inner, false, interval)?;
-            Some(through(
-                expression,
-                &["arguments", "1", "expression"],
-                inner,
-            ))
+            let place = ["arguments", "1", "expression"];
+            led(expression, &place, mark(time, from)?, (false, interval))
         }
         ("+" | "-", [time, interval]) if is_constant(interval) => {
-            let inner = mark(time, from)?;
-            let inner = led(inner, name == "-", interval)?;
-            Some(through(
+            let place = ["arguments", "0", "expression"];
+            led(
                 expression,
-                &["arguments", "0", "expression"],
-                inner,
-            ))
+                &place,
+                mark(time, from)?,
+                (name == "-", interval),
+            )
         }
         ("unnest", [series]) => series_mark(series, from),
         _ => None,
@@ -251,15 +251,35 @@ fn through(expression: &Value, path: &[&str], inner: Mark) -> Mark {
     }
 }
 
-/// Adds an interval to how far a value is from the time of its row; a session has no such measure.
-fn led(mut mark: Mark, minus: bool, interval: &Value) -> Option<Mark> {
-    for reach in mark.scans.values_mut() {
-        match reach {
-            Reach::Lead { leads, .. } => leads.push((minus, bare(interval))),
-            Reach::Session { .. } => return None,
+/// Returns the mark of a time, of this mark and at this place of the expression, that an interval is added to, minus
+/// where true; a session has no measure of how far it is from the time of its row.
+fn led(
+    expression: &Value,
+    place: &[&str],
+    mut inner: Mark,
+    (minus, interval): (bool, &Value),
+) -> Option<Mark> {
+    let length = Length::of(interval);
+    for reach in inner.scans.values_mut() {
+        let Reach::Lead { leads, .. } = reach else {
+            return None;
+        };
+        leads.push((minus, bare(interval)));
+        // On the way back, the months would have to come after the rest.
+        if length.months && length.days {
+            leads.push((false, call("to_days", vec![number(SLACK_DAYS)])));
         }
     }
-    Some(mark)
+    if length.months {
+        // A day that a month does not have is taken for its last: a month after 12:00 of January 30 comes after that
+        // of 0:00 of January 31. From the start of a day on, nothing comes before it.
+        let day = json!({"class": "CONSTANT", "type": "VALUE_CONSTANT",
+                         "literal": {"kind": "STRING", "text": "day"}});
+        for floor in &mut inner.floors {
+            *floor = call("date_trunc", vec![day.clone(), floor.take()]);
+        }
+    }
+    Some(through(expression, place, inner))
 }
 
 /// Returns an expression without places and names, so that equal ones are equal.

@@ -21,6 +21,7 @@ mod relation;
 mod derived;
 mod maintain;
 mod lookup;
+mod lengths;
 mod marks;
 mod times;
 mod closing;

@@ -47,23 +47,49 @@ const QUERIES: &[&str] = &[
         JOIN (SELECT window_end, max(price) AS high FROM HOP(t, ts, INTERVAL '10' SECOND, INTERVAL '20' SECOND) GROUP BY ALL) AS y USING (window_end)",
 ];
 
+/// Rows 7 and 11 hours apart over the ends of months.
+const MONTHS: &str = "CREATE TABLE m (n BIGINT, ts TIMESTAMP AS (TIMESTAMP '2025-01-28' + to_hours(n * 7)),
+        WATERMARK FOR ts AS ts)
+    WITH (connector = 'generate', rows = 240, batch.max_rows = 2);
+    CREATE TABLE l (n BIGINT, ts TIMESTAMP AS (TIMESTAMP '2025-02-24' + to_hours(n * 11)), WATERMARK FOR ts AS ts)
+    WITH (connector = 'generate', rows = 120, batch.max_rows = 3);\n";
+
+/// Queries whose windows are months, or are months away.
+const QUERIES_OF_MONTHS: &[&str] = &[
+    "SELECT window_start, window_end, count(*) AS n FROM TUMBLE(m, ts, INTERVAL '1' MONTH) GROUP BY ALL",
+    "SELECT window_end, count(*) AS n FROM HOP(m, ts, INTERVAL '1' DAY, INTERVAL '1' MONTH) GROUP BY ALL",
+    "SELECT window_end, count(*) AS n FROM HOP(m, ts, INTERVAL '5' HOUR, INTERVAL '1 month') GROUP BY ALL",
+    "SELECT date_trunc('hour', ts + INTERVAL '1 month') AS hour, count(*) AS n FROM m GROUP BY 1",
+    "SELECT date_trunc('day', ts - INTERVAL '1 month') AS day, count(*) AS n FROM m GROUP BY 1",
+    "SELECT ts - INTERVAL '1 month' + INTERVAL '1 month 1 day 2 hours' AS due, count(*) AS n FROM m GROUP BY 1",
+    "SELECT window_start + INTERVAL '1 month' AS due, count(*) AS n FROM TUMBLE(m, ts, INTERVAL '1' DAY) GROUP BY 1",
+];
+
 #[test]
 fn closed_windows_are_what_the_query_gives_in_the_end() {
-    let mut sql = STREAMS.to_owned();
-    for (number, query) in QUERIES.iter().enumerate() {
+    let setting = closed_beside_whole(STREAMS, QUERIES);
+    let late = setting.rows("SELECT count(*) AS n FROM omlsp_errors WHERE stage = 'late'");
+    assert!(late[0]["n"].as_i64() > Some(0), "some rows are late");
+}
+
+/// Months are of different length, and days that one does not have are taken for its last.
+#[test]
+fn windows_of_months_are_what_the_query_gives_in_the_end() {
+    closed_beside_whole(MONTHS, QUERIES_OF_MONTHS);
+}
+
+/// Runs queries with and without `EMIT ON WINDOW CLOSE`, and asserts that both give the same.
+fn closed_beside_whole(streams: &str, queries: &[&str]) -> Setting {
+    let mut sql = streams.to_owned();
+    for (number, query) in queries.iter().enumerate() {
         sql.push_str(&format!(
             "CREATE MATERIALIZED VIEW closed_{number} AS {query} EMIT ON WINDOW CLOSE;
             CREATE MATERIALIZED VIEW whole_{number} AS {query};\n"
         ));
     }
     let setting = Setting::new(&sql);
-    let output = setting.once_kept().expect_code(0);
-    let late = setting.rows("SELECT count(*) AS n FROM omlsp_errors WHERE stage = 'late'");
-    assert!(
-        late[0]["n"].as_i64() > Some(0),
-        "some rows are late\n{output}"
-    );
-    for (number, query) in QUERIES.iter().enumerate() {
+    setting.once_kept().expect_code(0);
+    for (number, query) in queries.iter().enumerate() {
         for (one, other) in [("closed", "whole"), ("whole", "closed")] {
             let rows = setting.rows(&format!(
                 "FROM {one}_{number} EXCEPT ALL FROM {other}_{number}"
@@ -71,8 +97,9 @@ fn closed_windows_are_what_the_query_gives_in_the_end() {
             assert_eq!(rows, Vec::<Value>::new(), "in {one} alone\n{query}");
         }
         let count = setting.rows(&format!("SELECT count(*) AS n FROM closed_{number}"));
-        assert!(count[0]["n"].as_i64() > Some(5), "{query}");
+        assert!(count[0]["n"].as_i64() > Some(3), "{query}");
     }
+    setting
 }
 
 /// Joins of `t` and `u` by the distance of their times, with the same in DuckDB's terms over all rows.
@@ -129,6 +156,35 @@ fn interval_joins_give_every_pair_once_and_free_what_can_meet_nobody() {
         JOINS.len() + 1,
         "{graph}"
     );
+}
+
+#[test]
+fn joins_by_a_distance_of_months_give_every_pair_once() {
+    const JOINS: &[&str] = &[
+        "SELECT a.n, b.n AS other FROM l AS a JOIN m AS b ON b.ts >= a.ts - INTERVAL '1 month'
+            AND b.ts <= a.ts - INTERVAL '1 month' + INTERVAL '3' HOUR",
+        "SELECT a.n, b.n AS other FROM l AS a JOIN m AS b
+            ON a.ts BETWEEN b.ts + INTERVAL '1 month' - INTERVAL '2' HOUR AND b.ts + INTERVAL '1 month 1 day'",
+        "SELECT a.n, b.n AS other FROM l AS a JOIN m AS b
+            ON date_trunc('day', a.ts - INTERVAL '1 month') = date_trunc('day', b.ts)",
+    ];
+    let mut sql = MONTHS.to_owned();
+    for (number, query) in JOINS.iter().enumerate() {
+        sql.push_str(&format!(
+            "CREATE MATERIALIZED VIEW joined_{number} AS {query};\n"
+        ));
+    }
+    let setting = Setting::new(&sql);
+    setting.once_kept().expect_code(0);
+    for (number, query) in JOINS.iter().enumerate() {
+        let joined = format!("FROM joined_{number}");
+        for (one, other) in [(&*joined, *query), (*query, &*joined)] {
+            let rows = setting.rows(&format!("({one}) EXCEPT ALL ({other})"));
+            assert_eq!(rows, Vec::<Value>::new(), "in\n{one}\nalone");
+        }
+        let count = setting.rows(&format!("SELECT count(*) AS n FROM joined_{number}"));
+        assert!(count[0]["n"].as_i64() > Some(20), "{query}");
+    }
 }
 
 #[test]
@@ -210,6 +266,29 @@ fn a_window_closes_when_the_watermark_reaches_its_end() {
         .collect();
     assert_eq!(column(&late, "id"), [6, 7].map(Value::from));
     assert_eq!(errors[0].entity, "s");
+}
+
+#[test]
+fn a_window_of_a_month_closes_when_the_month_ends() {
+    let sql = "CREATE TABLE s (ts TIMESTAMP, WATERMARK FOR ts AS ts)
+            WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+        CREATE SINK out AS SELECT window_end, count(*) AS n FROM HOP(s, ts, INTERVAL '1' MONTH, INTERVAL '2' MONTH)
+            GROUP BY window_end EMIT ON WINDOW CLOSE WITH (connector = 'stdout');";
+    let rows = |rows: &[&str]| {
+        let rows: Vec<Value> = rows.iter().map(|ts| json!({"ts": ts})).collect();
+        Reply::value(&Value::Array(rows))
+    };
+    let replies = vec![
+        rows(&["2025-01-31T12:00:00Z", "2025-02-28T23:59:59Z"]),
+        rows(&["2025-03-01T00:00:00Z"]),
+    ];
+    let setting = Setting::scripted(sql, replies);
+    let printed = |expected: &[Value]| {
+        let output = setting.once_kept().expect_code(0);
+        assert_eq!(output.json_lines(), expected, "{output}");
+    };
+    printed(&[json!({"window_end": "2025-02-01T00:00:00Z", "n": 1})]);
+    printed(&[json!({"window_end": "2025-03-01T00:00:00Z", "n": 2})]);
 }
 
 /// The column by which windows are known beside those of the query takes no name of the query's own.
