@@ -176,19 +176,7 @@ impl Builder<'_> {
             match self.found.get(&read.name).as_deref() {
                 Some(Known::Kept(stored)) => add_input(&mut feed, stored),
                 Some(Known::View(view)) => {
-                    for input in &view.feed.inputs {
-                        add_input(&mut feed, &input.stored);
-                    }
-                    let inner = view.feed.views.iter().cloned();
-                    let entity = self
-                        .catalog
-                        .get(&read.name)
-                        .map_or(&read.name, |entity| &entity.name().name);
-                    for (name, text) in inner.chain([(entity.clone(), view.feed.query.clone())]) {
-                        if !feed.views.iter().any(|(other, _)| *other == name) {
-                            feed.views.push((name, text));
-                        }
-                    }
+                    self.add_view(&mut feed, &read.name, view);
                     if let (Ok(()), Err(reason)) = (&linear, &view.linear) {
                         linear = Err(format!("of view `{}`: {reason}", read.name));
                     }
@@ -244,6 +232,21 @@ impl Builder<'_> {
         None
     }
 
+    /// Adds a view and what is under it.
+    fn add_view(&self, feed: &mut Feed, name: &str, view: &ViewInfo) {
+        for input in &view.feed.inputs {
+            add_input(feed, &input.stored);
+        }
+        let inner = view.feed.views.iter().cloned();
+        let entity = self.catalog.get(name);
+        let name = entity.map_or(name, |entity| &entity.name().name);
+        for (name, text) in inner.chain([(name.to_owned(), view.feed.query.clone())]) {
+            if !feed.views.iter().any(|(other, _)| *other == name) {
+                feed.views.push((name, text));
+            }
+        }
+    }
+
     /// Returns the way in which a relation of this query, kept under the name `owner`, follows its inputs.
     pub(super) fn maintenance(
         &self,
@@ -279,18 +282,25 @@ impl Builder<'_> {
 
     /// Returns the tree of a query with the views and CTEs it reads inside it.
     fn inlined(&self, name: &Ident, feed: &Feed) -> Result<Value, String> {
-        let tree_of = |key: &str| {
-            let (_, query) = self.queries.get(key)?;
-            query.tree.as_ref()
-        };
-        let no_tree = || "it is not a plain SELECT".to_owned();
+        let views = self.views_under(feed)?;
+        inline(self.tree_of(&name.key())?, &views)
+    }
+
+    /// Returns the trees of the views under a query, those they read inside them.
+    fn views_under(&self, feed: &Feed) -> Result<Views, String> {
         let mut views = Views::new();
         for (view, _) in &feed.views {
             let key = view.to_lowercase();
-            let tree = inline(tree_of(&key).ok_or_else(no_tree)?, &views)?;
+            let tree = inline(self.tree_of(&key)?, &views)?;
             views.insert(key, tree);
         }
-        inline(tree_of(&name.key()).ok_or_else(no_tree)?, &views)
+        Ok(views)
+    }
+
+    fn tree_of(&self, key: &str) -> Result<&Value, String> {
+        let query = self.queries.get(key);
+        let tree = query.and_then(|(_, query)| query.tree.as_ref());
+        tree.ok_or_else(|| "it is not a plain SELECT".to_owned())
     }
 
     fn linear(&self, tree: Option<&Value>) -> Result<(), String> {
@@ -317,6 +327,11 @@ impl Builder<'_> {
                 span: query.span,
             };
             let mut feed = Feed::of(query);
+            for read in &parsed.reads {
+                if let Some(Known::View(view)) = self.found.get(&read.name).as_deref() {
+                    self.add_view(&mut feed, &read.name, view);
+                }
+            }
             self.ask(&name, query, parsed.tree.as_ref(), &mut feed);
         }
     }
@@ -342,7 +357,15 @@ impl Builder<'_> {
             _ => None,
         };
         let prefix = format!("_answers_{}", name.key());
-        match lookup::rewrite(self.binder, query, tree, &prefix, &find) {
+        // One that is no plain SELECT makes the query be recomputed, and a lookup join is not.
+        let views = self.views_under(feed).unwrap_or_default();
+        let with = lookup::With {
+            binder: self.binder,
+            prefix: &prefix,
+            find: &find,
+            views: &views,
+        };
+        match lookup::rewrite(&with, query, tree) {
             Ok(rewritten) => {
                 feed.query = rewritten.query;
                 feed.lookups = rewritten.steps;

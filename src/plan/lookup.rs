@@ -10,9 +10,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::bind::{Binder, first_word, place_in, read_place};
+use super::conditions::{and, compared_with, conjuncts, equal_to, using};
 use super::feed::LookupStep;
+use super::maintain::{Views, calls_volatile, inline, volatile_call};
 use super::node::LookupPlan;
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::functions;
 use crate::engine::syntax::{place_of, read_of, reads_of};
 use crate::sql::{Ident, SqlText, quote_ident};
 
@@ -25,24 +28,30 @@ pub struct Rewritten {
     pub steps: Vec<LookupStep>,
 }
 
+/// What a query that mentions lookups is rewritten with.
+pub struct With<'a> {
+    pub binder: &'a Binder,
+    /// Keeps the answer tables of different queries apart.
+    pub prefix: &'a str,
+    pub find: Find<'a>,
+    /// The views under the query.
+    pub views: &'a Views,
+}
+
 /// Rewrites a query that mentions lookups.
 ///
-/// `prefix` keeps the answer tables of different queries apart.
-///
 /// # Errors
-/// All faults: a lookup that stands alone or on the left of its join, a param that nothing binds.
+/// All faults: a lookup that stands alone or on the left of its join, a param that nothing binds, or that has another
+/// value whenever it is asked for.
 pub fn rewrite(
-    binder: &Binder,
+    with: &With<'_>,
     query: &SqlText,
     tree: &Value,
-    prefix: &str,
-    find: Find<'_>,
 ) -> Result<Rewritten, Vec<Diagnostic>> {
     let mut rewriter = Rewriter {
-        binder,
+        with,
+        binder: with.binder,
         query,
-        prefix,
-        find,
         places: HashSet::new(),
         steps: Vec::new(),
         faults: Vec::new(),
@@ -52,7 +61,7 @@ pub fn rewrite(
     rewriter.refuse_others(tree);
     let rewritten = rewriter.text(&written);
     let answers = rewriter.steps.iter().map(|step| step.answers.as_str());
-    if let Err(error) = binder.remove_tables(answers) {
+    if let Err(error) = with.binder.remove_tables(answers) {
         let fault = Diagnostic::new(first_word(query), error.to_string());
         rewriter.faults.push(fault);
     }
@@ -66,10 +75,9 @@ pub fn rewrite(
 }
 
 struct Rewriter<'a> {
+    with: &'a With<'a>,
     binder: &'a Binder,
     query: &'a SqlText,
-    prefix: &'a str,
-    find: Find<'a>,
     /// Where the lookups stand that were met in a FROM clause.
     places: HashSet<Option<(usize, usize)>>,
     steps: Vec<LookupStep>,
@@ -188,7 +196,7 @@ impl Rewriter<'_> {
     /// Refuses the lookups outside of the FROM clauses, where no row asks them: in subqueries of expressions.
     fn refuse_others(&mut self, tree: &Value) {
         for read in reads_of(tree) {
-            let Some((lookup, _)) = (self.find)(&read.name) else {
+            let Some((lookup, _)) = (self.with.find)(&read.name) else {
                 continue;
             };
             if !self.places.contains(&read.place) {
@@ -205,7 +213,7 @@ impl Rewriter<'_> {
             .filter_map(|entry| Some(entry["key"].as_str()?.to_lowercase()))
             .collect();
         let read = read_of(table, &ctes)?;
-        let found = (self.find)(&read.name)?;
+        let found = (self.with.find)(&read.name)?;
         self.places.insert(read.place);
         Some(found)
     }
@@ -261,7 +269,7 @@ impl Rewriter<'_> {
             bound.push((param, expression));
         }
         let params_sql = self.params_sql(&bound, site, place)?;
-        let answers = format!("{}_{}", self.prefix, self.steps.len());
+        let answers = format!("{}_{}", self.with.prefix, self.steps.len());
         self.binder
             .add_table(&answers, &lookup.visible)
             .map_err(|fault| Box::new(Diagnostic::new(place, fault.message)))?;
@@ -298,6 +306,7 @@ impl Rewriter<'_> {
             })));
         }
         if let Some(equal) = equal_to(&join["condition"], alias, param) {
+            self.refuse_changing(&equal, param)?;
             return Ok(Binding::Given(equal));
         }
         if let Some(comparison) = compared_with(&join["condition"], alias, param) {
@@ -313,6 +322,20 @@ impl Rewriter<'_> {
             Some(column) if !(is_using && is_bare(&column)) => Ok(Binding::Named(column)),
             _ => Ok(Binding::None),
         }
+    }
+
+    /// Refuses what binds a param if its value changes: the lookup would be asked for one, and its answer looked up by
+    /// another.
+    fn refuse_changing(&self, bound: &Value, param: &str) -> Result<(), Box<Diagnostic>> {
+        let Some(call) = volatile_call(bound, &functions::is_volatile) else {
+            return Ok(());
+        };
+        let message = format!("parameter `${param}` is bound to a value that changes");
+        let help = "give the left side a generated column that keeps it, such as \
+                    `at TIMESTAMP AS (TRIGGER_TIME())`, and bind that";
+        Err(Box::new(
+            Diagnostic::new(self.span(call), message).help(help),
+        ))
     }
 
     /// Makes the fault for a param, given as `alias.param`, that nothing binds.
@@ -355,6 +378,15 @@ impl Rewriter<'_> {
         })
     }
 
+    /// Returns the function of a query, or of a CTE or view under it, whose value changes.
+    fn changing(&self, query: &Value) -> Option<String> {
+        let of = |tree: &Value| calls_volatile(tree, &functions::is_volatile);
+        match inline(query, self.with.views) {
+            Ok(whole) => of(&whole),
+            Err(_) => of(query).or_else(|| self.with.views.values().find_map(of)),
+        }
+    }
+
     /// Builds the query of distinct tuples: the left side, and of WHERE what needs no answer.
     fn params_sql(
         &self,
@@ -364,22 +396,30 @@ impl Rewriter<'_> {
     ) -> Result<String, Box<Diagnostic>> {
         let broken = |error: anyhow::Error| Box::new(Diagnostic::new(place, error.to_string()));
         let session = self.binder.session();
-        let pushed: Vec<Value> = (site.filters.iter())
-            .filter(|filter| {
-                let one = json!({"class": "CONSTANT", "type": "VALUE_CONSTANT",
-                                 "literal": {"kind": "INTEGER", "text": "1"}});
-                let tree = select(vec![one], site, vec![(*filter).clone()]);
-                let text = session.unparse(&tree);
-                text.is_ok_and(|text| session.check(&text).is_ok())
-            })
-            .cloned()
-            .collect();
-        let selected = (bound.iter())
+        let selected: Vec<Value> = (bound.iter())
             .map(|(param, expression)| {
                 let mut expression = expression.clone();
                 expression["alias"] = json!(param.name);
                 expression
             })
+            .collect();
+        if let Some(name) = self.changing(&select(selected.clone(), site, Vec::new())) {
+            let message =
+                format!("what stands left of a lookup calls `{name}`, whose value changes");
+            let help = "it is evaluated to ask the lookup, and again to join the answers: put it into a \
+                        MATERIALIZED VIEW and read that";
+            return Err(Box::new(Diagnostic::new(place, message).help(help)));
+        }
+        let one = json!({"class": "CONSTANT", "type": "VALUE_CONSTANT",
+                         "literal": {"kind": "INTEGER", "text": "1"}});
+        let pushed: Vec<Value> = (site.filters.iter())
+            .filter(|filter| {
+                let tree = select(vec![one.clone()], site, vec![(*filter).clone()]);
+                let text = session.unparse(&tree);
+                text.is_ok_and(|text| session.check(&text).is_ok())
+                    && self.changing(&tree).is_none()
+            })
+            .cloned()
             .collect();
         let text = session
             .unparse(&select(selected, site, pushed))
@@ -435,31 +475,6 @@ fn only(table: Value, alias: &str, conditions: Vec<Value>) -> Value {
     json!({"type": "SUBQUERY", "alias": alias, "subquery": {"node": node}})
 }
 
-/// Returns the columns of the USING of a join.
-fn using(join: &Value) -> impl Iterator<Item = &str> {
-    let columns = join["using_columns"].as_array().into_iter().flatten();
-    columns.filter_map(Value::as_str)
-}
-
-/// Returns the parts of a condition that all must hold.
-fn conjuncts(condition: &Value) -> Vec<Value> {
-    if condition.is_null() {
-        return Vec::new();
-    }
-    if condition["type"] == "CONJUNCTION_AND" {
-        let children = condition["children"].as_array().into_iter().flatten();
-        return children.flat_map(conjuncts).collect();
-    }
-    vec![condition.clone()]
-}
-
-fn and(mut conditions: Vec<Value>) -> Value {
-    if conditions.len() == 1 {
-        return conditions.remove(0);
-    }
-    json!({"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": conditions})
-}
-
 /// What a param gets its value from.
 enum Binding {
     /// An expression over the left side, equated with it by the query.
@@ -467,73 +482,6 @@ enum Binding {
     /// A column of the same name, yet to be equated.
     Named(Value),
     None,
-}
-
-/// Says whether an expression is a column of the table that goes by this alias.
-fn is_column_of(side: &Value, alias: &str, name: &str) -> bool {
-    let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
-        .filter_map(Value::as_str)
-        .collect();
-    matches!(names.as_slice(), [table, column]
-        if table.eq_ignore_ascii_case(alias) && column.eq_ignore_ascii_case(name))
-}
-
-/// Returns what stands on the other side of a comparison from a param.
-fn opposite<'a>(comparison: &'a Value, alias: &str, param: &str) -> Option<&'a Value> {
-    let (left, right) = (&comparison["left"], &comparison["right"]);
-    match (
-        is_column_of(left, alias, param),
-        is_column_of(right, alias, param),
-    ) {
-        (true, false) => Some(right),
-        (false, true) => Some(left),
-        _ => None,
-    }
-}
-
-/// Returns what a param is equated with in a condition, if that does not use the lookup itself.
-fn equal_to(condition: &Value, alias: &str, param: &str) -> Option<Value> {
-    conjuncts(condition).iter().find_map(|condition| {
-        if condition["type"] != "COMPARE_EQUAL" {
-            return None;
-        }
-        let other = opposite(condition, alias, param)?;
-        (!uses_table(other, alias)).then(|| other.clone())
-    })
-}
-
-/// Returns a comparison other than `=` of a param with a column of another table. With a constant it would be
-/// a filter.
-fn compared_with(condition: &Value, alias: &str, param: &str) -> Option<Value> {
-    conjuncts(condition).into_iter().find(|condition| {
-        condition["class"] == "COMPARISON"
-            && condition["type"] != "COMPARE_EQUAL"
-            && opposite(condition, alias, param)
-                .is_some_and(|other| has_column(other) && !uses_table(other, alias))
-    })
-}
-
-fn has_column(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(has_column),
-        Value::Object(object) => value["class"] == "COLUMN_REF" || object.values().any(has_column),
-        _ => false,
-    }
-}
-
-fn uses_table(value: &Value, alias: &str) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(|item| uses_table(item, alias)),
-        Value::Object(object) => {
-            let first = value["column_names"][0].as_str();
-            let several = value["column_names"]
-                .as_array()
-                .is_some_and(|names| names.len() > 1);
-            (several && first.is_some_and(|name| name.eq_ignore_ascii_case(alias)))
-                || object.values().any(|child| uses_table(child, alias))
-        }
-        _ => false,
-    }
 }
 
 /// Collects the names under which the tables of a FROM clause are known, from left to right.

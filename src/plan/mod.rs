@@ -20,6 +20,7 @@ mod columns;
 mod relation;
 mod derived;
 mod maintain;
+mod conditions;
 mod lookup;
 mod lengths;
 mod marks;

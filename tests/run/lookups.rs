@@ -269,6 +269,26 @@ fn rows_that_where_drops_are_not_asked_for() {
     assert_rows(&sorted(output.json_lines()), &expected, &output);
 }
 
+/// What decides anew with each evaluation decides once for a row: not which rows are asked for, and then again which
+/// are joined.
+#[test]
+fn rows_that_where_keeps_by_chance_have_their_answers() {
+    let rest = "CREATE SINK printed FROM (
+            SELECT a.id, n.name FROM asking a LEFT JOIN names n ON a.symbol = n.symbol WHERE random() < 0.5
+        ) WITH (connector = 'stdout');";
+    let setting = Setting::new(&pipeline("", rest));
+    let symbols: Vec<String> = (10..90).map(|number| format!("S{number}")).collect();
+    let asking: Vec<Option<&str>> = symbols.iter().map(|symbol| Some(&**symbol)).collect();
+    serve(&setting, &asking);
+    let output = setting.once().expect_code(0);
+    let names = column(&output.json_lines(), "name");
+    assert!(
+        !names.is_empty() && !names.contains(&Value::Null),
+        "{output}"
+    );
+    assert_eq!(asked(&setting).len(), 80);
+}
+
 #[test]
 fn conditions_beside_the_parameter_apply_after_the_answer() {
     let rest = LEFT.replace(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::tree::{any, list, subquery};
+use super::tree::{list, subquery};
 use crate::engine::shape::Reason;
 use crate::engine::syntax::{ctes, read_of};
 
@@ -134,27 +134,40 @@ fn mention(table: &Value, views: &Views, scope: &Scope) -> Result<Value, Reason>
     Ok(inlined)
 }
 
-/// Says whether a query calls a function that does not always give the same value for the same arguments.
+/// Returns the name of a function in a tree that does not always give the same value for the same arguments.
 pub fn calls_volatile(tree: &Value, volatile: &dyn Fn(&str) -> bool) -> Option<String> {
-    let found = std::cell::RefCell::new(None);
-    any(tree, &|value| {
-        let name = match value["class"].as_str() {
-            Some("FUNCTION" | "WINDOW") => value["function_name"].as_str(),
-            // `current_date` is a function that looks like a column.
-            Some("COLUMN_REF") => match list(&value["column_names"]) {
-                [name] => name.as_str().filter(|name| {
-                    let name = name.to_lowercase();
-                    name.starts_with("current_") || name.starts_with("localtime")
-                }),
-                _ => None,
-            },
+    let call = volatile_call(tree, volatile)?;
+    called(call).map(str::to_owned)
+}
+
+/// Returns a call of such a function.
+pub fn volatile_call<'t>(tree: &'t Value, volatile: &dyn Fn(&str) -> bool) -> Option<&'t Value> {
+    match tree {
+        Value::Array(items) => items.iter().find_map(|item| volatile_call(item, volatile)),
+        Value::Object(object) => {
+            let changes = called(tree).is_some_and(|name| volatile(&name.to_lowercase()));
+            let mut children = object.values();
+            match changes {
+                true => Some(tree),
+                false => children.find_map(|child| volatile_call(child, volatile)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Returns the name of the function that an expression calls.
+fn called(expression: &Value) -> Option<&str> {
+    match expression["class"].as_str() {
+        Some("FUNCTION" | "WINDOW") => expression["function_name"].as_str(),
+        // `current_date` is a function that looks like a column.
+        Some("COLUMN_REF") => match list(&expression["column_names"]) {
+            [name] => name.as_str().filter(|name| {
+                let name = name.to_lowercase();
+                name.starts_with("current_") || name.starts_with("localtime")
+            }),
             _ => None,
-        };
-        let Some(name) = name.filter(|name| volatile(&name.to_lowercase())) else {
-            return false;
-        };
-        *found.borrow_mut() = Some(name.to_owned());
-        true
-    });
-    found.into_inner()
+        },
+        _ => None,
+    }
 }

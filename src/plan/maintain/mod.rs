@@ -20,7 +20,7 @@ mod exact;
 mod ranked;
 mod rereads;
 
-pub use inline::{Views, calls_volatile, inline};
+pub use inline::{Views, calls_volatile, inline, volatile_call};
 pub use program::{
     Accumulator, Aggregate, Block, Mention, Partition, Program, Relation, Stage, TOUCHED, Top,
     Touch,

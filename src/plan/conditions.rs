@@ -1,0 +1,95 @@
+//! Conditions of joins taken apart: their parts, and what one says of a column of the table on the right.
+
+use serde_json::{Value, json};
+
+/// Returns the columns of the USING of a join.
+pub fn using(join: &Value) -> impl Iterator<Item = &str> {
+    let columns = join["using_columns"].as_array().into_iter().flatten();
+    columns.filter_map(Value::as_str)
+}
+
+/// Returns the parts of a condition that all must hold.
+pub fn conjuncts(condition: &Value) -> Vec<Value> {
+    if condition.is_null() {
+        return Vec::new();
+    }
+    if condition["type"] == "CONJUNCTION_AND" {
+        let children = condition["children"].as_array().into_iter().flatten();
+        return children.flat_map(conjuncts).collect();
+    }
+    vec![condition.clone()]
+}
+
+pub fn and(mut conditions: Vec<Value>) -> Value {
+    if conditions.len() == 1 {
+        return conditions.remove(0);
+    }
+    json!({"class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": conditions})
+}
+
+/// Says whether an expression is a column of the table that goes by this alias.
+fn is_column_of(side: &Value, alias: &str, name: &str) -> bool {
+    let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    matches!(names.as_slice(), [table, column]
+        if table.eq_ignore_ascii_case(alias) && column.eq_ignore_ascii_case(name))
+}
+
+/// Returns what stands on the other side of a comparison from a param.
+fn opposite<'a>(comparison: &'a Value, alias: &str, param: &str) -> Option<&'a Value> {
+    let (left, right) = (&comparison["left"], &comparison["right"]);
+    match (
+        is_column_of(left, alias, param),
+        is_column_of(right, alias, param),
+    ) {
+        (true, false) => Some(right),
+        (false, true) => Some(left),
+        _ => None,
+    }
+}
+
+/// Returns what a param is equated with in a condition, if that does not use the lookup itself.
+pub fn equal_to(condition: &Value, alias: &str, param: &str) -> Option<Value> {
+    conjuncts(condition).iter().find_map(|condition| {
+        if condition["type"] != "COMPARE_EQUAL" {
+            return None;
+        }
+        let other = opposite(condition, alias, param)?;
+        (!uses_table(other, alias)).then(|| other.clone())
+    })
+}
+
+/// Returns a comparison other than `=` of a param with a column of another table. With a constant it would be
+/// a filter.
+pub fn compared_with(condition: &Value, alias: &str, param: &str) -> Option<Value> {
+    conjuncts(condition).into_iter().find(|condition| {
+        condition["class"] == "COMPARISON"
+            && condition["type"] != "COMPARE_EQUAL"
+            && opposite(condition, alias, param)
+                .is_some_and(|other| has_column(other) && !uses_table(other, alias))
+    })
+}
+
+fn has_column(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_column),
+        Value::Object(object) => value["class"] == "COLUMN_REF" || object.values().any(has_column),
+        _ => false,
+    }
+}
+
+fn uses_table(value: &Value, alias: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| uses_table(item, alias)),
+        Value::Object(object) => {
+            let first = value["column_names"][0].as_str();
+            let several = value["column_names"]
+                .as_array()
+                .is_some_and(|names| names.len() > 1);
+            (several && first.is_some_and(|name| name.eq_ignore_ascii_case(alias)))
+                || object.values().any(|child| uses_table(child, alias))
+        }
+        _ => false,
+    }
+}
