@@ -1,6 +1,6 @@
 //! Types between which no value can be converted. The engine binds such a cast, and fails with every row.
 //!
-//! Called for generated columns; knows nothing of relations.
+//! Called for generated columns and params of lookups; knows nothing of relations.
 
 use std::collections::HashMap;
 

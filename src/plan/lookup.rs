@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::bind::{Binder, first_word, place_in, read_place};
+use super::casts;
 use super::conditions::{and, compared_with, conjuncts, equal_to, using};
 use super::feed::LookupStep;
 use super::maintain::{Views, calls_volatile, inline, volatile_call};
@@ -424,15 +425,43 @@ impl Rewriter<'_> {
         let text = session
             .unparse(&select(selected, site, pushed))
             .map_err(broken)?;
+        self.refuse_other_types(bound, &text, place)?;
+        // A value that does not become of the param's type equals none that is, so that nothing is asked for it.
         let casts: Vec<String> = (bound.iter())
             .map(|(param, _)| {
                 let name = quote_ident(&param.name);
-                format!("CAST({name} AS {}) AS {name}", param.sql_type)
+                format!("TRY_CAST({name} AS {}) AS {name}", param.sql_type)
             })
             .collect();
         let sql = format!("SELECT DISTINCT {} FROM ({text})", casts.join(", "));
         session.check(&sql).map_err(|fault| broken(fault.into()))?;
         Ok(sql)
+    }
+
+    /// Refuses a param whose values in the query `asked` can never be of its type.
+    fn refuse_other_types(
+        &self,
+        bound: &[(&crate::batch::Column, Value)],
+        asked: &str,
+        place: Span,
+    ) -> Result<(), Box<Diagnostic>> {
+        let names: Vec<String> = (bound.iter())
+            .map(|(param, _)| quote_ident(&param.name))
+            .collect();
+        let wanted = bound.iter().map(|(param, _)| param.sql_type.as_str());
+        let pairs: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(wanted).collect();
+        let never = casts::never(self.binder, &pairs, asked);
+        for ((param, _), found) in bound.iter().zip(never) {
+            if let Some(found) = found {
+                let (name, wanted) = (&param.name, &param.sql_type);
+                let message = format!("param `${name}` is {wanted}, which no {found} becomes");
+                let help = format!(
+                    "cast what it is joined with to {wanted}, or declare `${name}` as {found}"
+                );
+                return Err(Box::new(Diagnostic::new(place, message).help(help)));
+            }
+        }
+        Ok(())
     }
 }
 

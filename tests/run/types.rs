@@ -264,3 +264,27 @@ fn generated_columns_build_on_each_other_and_on_the_trigger() {
     );
     assert_eq!(agree, [json!({"ok": true})], "{rows:#?}");
 }
+
+#[test]
+fn a_value_that_is_none_of_a_params_type_asks_nothing() {
+    let setting = Setting::new(
+        "CREATE SOURCE asking (id BIGINT) WITH (connector = 'http', url = '${URL}/rows', interval = '1h');
+         CREATE TEMP TABLE found ($id INT, name STRING) WITH (
+             connector = 'lookup-http', url = '${URL}/names/$id');
+         CREATE SINK printed FROM (SELECT a.id, f.name FROM asking a LEFT JOIN found f ON f.id = a.id)
+             WITH (connector = 'stdout');",
+    );
+    let rows = json!([{"id": 1}, {"id": 3_000_000_000_i64}, {"id": 2}]);
+    let server = &setting.server;
+    server.script("/rows", vec![Reply::value(&rows)]);
+    server.on("GET", "/names/*", |_| Reply::json(r#"[{"name": "x"}]"#));
+    let output = setting.once().expect_code(0);
+    let expected = [
+        json!({"id": 1, "name": "x"}),
+        json!({"id": 2, "name": "x"}),
+        json!({"id": 3_000_000_000_i64, "name": null}),
+    ];
+    let mut printed = output.json_lines();
+    printed.sort_by_key(|row| row["id"].as_i64());
+    assert_rows(&printed, &expected, &output);
+}
