@@ -244,4 +244,9 @@ fn queries_without_a_tree_run_too() {
     }
     let output = project.omlsp(["sql", "SUMMARIZE t"]).run().expect_code(0);
     assert!(output.stdout.contains("column_name"), "{output}");
+    // Of a relation the columns are fixed.
+    let create = "CREATE VIEW wide AS PIVOT t ON odd USING sum(n)";
+    let output = project.omlsp(["sql", create]).run().expect_code(1);
+    let told = "this PIVOT takes its columns from the rows";
+    assert!(output.stderr.contains(told), "{output}");
 }

@@ -72,22 +72,11 @@ fn relation(
     name: &Ident,
     outcome: &mut Outcome,
 ) -> Parse<Relation> {
-    let words = kind.words();
-    if cursor.is_word("AS") {
-        let fault = cursor.unexpected("a column list");
-        return Err(Box::new(fault.help(
-            "what a query gives is kept by a view: `CREATE MATERIALIZED VIEW … AS …`",
-        )));
-    }
-    if !cursor.is_symbol('(') {
-        let fault = cursor.unexpected("a column list");
-        return Err(Box::new(fault.help(format!(
-            "a {words} declares its columns: `{} (column TYPE, …)`",
-            name.name
-        ))));
-    }
+    expect_columns(cursor, kind, name)?;
     let start = cursor.at;
+    let faults_before_columns = outcome.faults.len();
     let mut inside = columns_inside(cursor, outcome)?;
+    let is_closed = outcome.faults.len() == faults_before_columns;
     let columns_span = cursor.span_of(start, cursor.at);
     let faults_before = outcome.faults.len();
     let with_inside = with_position(&inside).is_some();
@@ -113,7 +102,7 @@ fn relation(
     let faults_in_columns = outcome.faults.len();
     let options = option_list(cursor, &mut outcome.faults)?;
     outcome.rest_is_sound =
-        is_known && options.present && outcome.faults.len() == faults_in_columns;
+        is_closed && is_known && options.present && outcome.faults.len() == faults_in_columns;
     if !options.present && cursor.is_end() && !(with_inside && outcome.faults.len() > faults_before)
     {
         outcome.faults.push(no_options(kind, name));
@@ -138,6 +127,25 @@ fn relation(
         options,
         columns_span,
     })
+}
+
+/// Makes sure that a column list begins here.
+fn expect_columns(cursor: &Cursor<'_>, kind: EntityKind, name: &Ident) -> Parse<()> {
+    if cursor.is_word("AS") {
+        let fault = cursor.unexpected("a column list");
+        return Err(Box::new(fault.help(
+            "what a query gives is kept by a view: `CREATE MATERIALIZED VIEW … AS …`",
+        )));
+    }
+    if !cursor.is_symbol('(') {
+        let fault = cursor.unexpected("a column list");
+        return Err(Box::new(fault.help(format!(
+            "a {} declares its columns: `{} (column TYPE, …)`",
+            kind.words(),
+            name.name
+        ))));
+    }
+    Ok(())
 }
 
 fn no_options(kind: EntityKind, name: &Ident) -> Diagnostic {

@@ -2,7 +2,7 @@
 
 CREATE TABLE numbers (n BIGINT, half DOUBLE AS (nn / 2)) WITH (connector = 'generate', rows = 0);
 
-CREATE TABLE polled (id BIGINT PRIMARY KEY, at TIMESTAMP, WATERMARK FOR at AS at) WITH (connector = 'htpp', url = 'https://api.example.com/');
+CREATE TABLE polled (id BIGINT PRIMARY KEY, seen TIMESTAMP, WATERMARK FOR seen AS seen) WITH (connector = 'htpp', url = 'https://api.example.com/');
 
 CREATE TEMP TABLE prices ($id BIGINT, price DOUBLE) WITH (connector = 'lookup-http', url = 'https://api.example.com/$id', timeout = 'long');
 
@@ -10,7 +10,7 @@ CREATE SOURCE pushed (id BIGINT) WITH (connector = 'ws', on_start_query = 'SELEC
 
 CREATE VIEW unknown_column AS SELECT q FROM numbers;
 
-CREATE MATERIALIZED VIEW fine AS SELECT id, half, price FROM polled JOIN numbers ON id = n;
+CREATE MATERIALIZED VIEW fine AS SELECT id, half FROM polled JOIN numbers ON id = n;
 
 CREATE MATERIALIZED VIEW also_fine AS SELECT pushed.id, price FROM pushed JOIN prices USING (id);
 
