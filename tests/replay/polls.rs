@@ -80,7 +80,7 @@ fn retries_errors_and_rows_that_do_not_fit_come_again() {
         path => Reply::value(&json!({"name": format!("name of {path}")})),
     });
     let stage = Stage::new(sql).env("URL", server.url());
-    let mut running = stage.recording(["--state-dir", "live"]).spawn();
+    let mut running = stage.recording([]).spawn();
     running.wait_for_stdout("/names/3");
     running.interrupt();
     let live = running.wait().expect_code(0);
