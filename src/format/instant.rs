@@ -259,16 +259,13 @@ pub fn write_timestamp(value: i64, unit: TimestampUnit, out: &mut Vec<u8>) {
         out.extend_from_slice(if value > 0 { b"infinity" } else { b"-infinity" });
         return;
     }
-    let seconds = value.div_euclid(unit.per_second());
-    let fraction = value.rem_euclid(unit.per_second());
-    write_civil(seconds.div_euclid(DAY_S), out);
-    out.push(b'T');
-    write_clock(
-        seconds.rem_euclid(DAY_S),
-        fraction * (1_000_000_000 / unit.per_second()),
-        out,
-    );
-    out.push(b'Z');
+    let (seconds, nanos) = seconds_and_nanos(value, unit);
+    let mut text = Short::default();
+    text.civil(seconds.div_euclid(DAY_S), out);
+    text.push(b'T');
+    text.clock(seconds.rem_euclid(DAY_S), nanos);
+    text.push(b'Z');
+    out.extend_from_slice(text.get());
 }
 
 /// Appends a date as `2024-01-02`.
@@ -276,66 +273,105 @@ pub fn write_date(days: i32, out: &mut Vec<u8>) {
     match days {
         i32::MAX => out.extend_from_slice(b"infinity"),
         days if days == -i32::MAX => out.extend_from_slice(b"-infinity"),
-        days => write_civil(i64::from(days), out),
+        days => {
+            let mut text = Short::default();
+            text.civil(i64::from(days), out);
+            out.extend_from_slice(text.get());
+        }
     }
 }
 
 /// Appends a time of day as `03:04:05.678`, its fraction as in [`write_timestamp`].
 pub fn write_time(value: i64, unit: TimestampUnit, out: &mut Vec<u8>) {
-    let fraction = value.rem_euclid(unit.per_second());
-    write_clock(
-        value.div_euclid(unit.per_second()),
-        fraction * (1_000_000_000 / unit.per_second()),
-        out,
-    );
+    let (seconds, nanos) = seconds_and_nanos(value, unit);
+    let mut text = Short::default();
+    text.clock(seconds, nanos);
+    out.extend_from_slice(text.get());
 }
 
-fn write_civil(days: i64, out: &mut Vec<u8>) {
-    let (year, month, day) = civil_from_days(days);
-    if (0..=9999).contains(&year) {
-        push_two(year / 100, out);
-        push_two(year % 100, out);
-    } else {
-        // ISO 8601 writes years of more than four digits with a sign.
-        out.push(if year < 0 { b'-' } else { b'+' });
-        out.extend_from_slice(format!("{:04}", year.abs()).as_bytes());
+/// Parts an instant; each unit by itself, since the divisors are then known to the compiler.
+fn seconds_and_nanos(value: i64, unit: TimestampUnit) -> (i64, i64) {
+    fn parted<const PER_SECOND: i64>(value: i64) -> (i64, i64) {
+        let nanos = value.rem_euclid(PER_SECOND) * (1_000_000_000 / PER_SECOND);
+        (value.div_euclid(PER_SECOND), nanos)
     }
-    out.push(b'-');
-    push_two(month, out);
-    out.push(b'-');
-    push_two(day, out);
-}
-
-fn write_clock(seconds: i64, nanos: i64, out: &mut Vec<u8>) {
-    push_two(seconds / 3600, out);
-    out.push(b':');
-    push_two(seconds / 60 % 60, out);
-    out.push(b':');
-    push_two(seconds % 60, out);
-    if nanos == 0 {
-        return;
-    }
-    out.push(b'.');
-    push_three(nanos / 1_000_000, out);
-    if nanos % 1_000_000 != 0 {
-        push_three(nanos / 1_000 % 1_000, out);
-    }
-    if nanos % 1_000 != 0 {
-        push_three(nanos % 1_000, out);
+    match unit {
+        TimestampUnit::Second => (value, 0),
+        TimestampUnit::Millisecond => parted::<1_000>(value),
+        TimestampUnit::Microsecond => parted::<1_000_000>(value),
+        TimestampUnit::Nanosecond => parted::<1_000_000_000>(value),
     }
 }
 
-/// Appends a number below 100 as two digits.
-fn push_two(value: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[digit(value / 10), digit(value)]);
+/// A short text under way: what is appended byte by byte would look for room with each.
+#[derive(Default)]
+struct Short {
+    bytes: [u8; 32],
+    length: usize,
 }
 
-fn push_three(value: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[digit(value / 100), digit(value / 10), digit(value)]);
+impl Short {
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    /// Appends a number below 100 as two digits.
+    fn two(&mut self, value: i64) {
+        self.push(digit(value / 10));
+        self.push(digit(value));
+    }
+
+    /// Appends a number below 1000 as three digits.
+    fn three(&mut self, value: i64) {
+        self.push(digit(value / 100));
+        self.two(value % 100);
+    }
+
+    /// Appends a date; a year that four digits do not hold goes to `out` before.
+    fn civil(&mut self, days: i64, out: &mut Vec<u8>) {
+        let (year, month, day) = civil_from_days(days);
+        if (0..=9999).contains(&year) {
+            self.two(year / 100);
+            self.two(year % 100);
+        } else {
+            // ISO 8601 writes years of more than four digits with a sign.
+            out.push(if year < 0 { b'-' } else { b'+' });
+            out.extend_from_slice(format!("{:04}", year.abs()).as_bytes());
+        }
+        self.push(b'-');
+        self.two(month);
+        self.push(b'-');
+        self.two(day);
+    }
+
+    fn clock(&mut self, seconds: i64, nanos: i64) {
+        self.two(seconds / 3600);
+        self.push(b':');
+        self.two(seconds / 60 % 60);
+        self.push(b':');
+        self.two(seconds % 60);
+        if nanos == 0 {
+            return;
+        }
+        self.push(b'.');
+        self.three(nanos / 1_000_000);
+        if nanos % 1_000_000 != 0 {
+            self.three(nanos / 1_000 % 1_000);
+        }
+        if nanos % 1_000 != 0 {
+            self.three(nanos % 1_000);
+        }
+    }
 }
 
+#[expect(clippy::cast_sign_loss, reason = "no part of an instant is negative")]
 fn digit(value: i64) -> u8 {
-    b'0' + u8::try_from(value % 10).expect("a digit of a number that is not negative fits")
+    b'0' + (value % 10) as u8
 }
 
 #[cfg(test)]
