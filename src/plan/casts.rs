@@ -34,6 +34,14 @@ const NUMBERS: [&str; 13] = [
     "DOUBLE",
 ];
 
+const INSTANTS: [&str; 5] = [
+    "DATE",
+    "TIMESTAMP",
+    "TIMESTAMP_S",
+    "TIMESTAMP_MS",
+    "TIMESTAMP_NS",
+];
+
 const TEXTS: [&str; 3] = ["VARCHAR", "STRING", "TEXT"];
 
 /// Returns the type of each of these expressions over `from`, each with the type it has to become, of which no value
@@ -65,10 +73,12 @@ pub fn never(binder: &Binder, expressions: &[(&str, &str)], from: &str) -> Vec<O
 /// Says whether values are converted for certain.
 fn is_usual(found: &str, wanted: &str) -> bool {
     let is_any = |names: &[&str], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let is_number = |name: &str| is_any(&NUMBERS, name) || name.starts_with("DECIMAL(");
     found.eq_ignore_ascii_case(wanted)
         || is_any(&TEXTS, found)
         || is_any(&TEXTS, wanted)
-        || (is_any(&NUMBERS, found) && is_any(&NUMBERS, wanted))
+        || (is_number(found) && is_number(wanted))
+        || (is_any(&INSTANTS, found) && is_any(&INSTANTS, wanted))
 }
 
 /// Tries it with a value; one that does not convert says nothing of others.

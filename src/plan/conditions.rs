@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::lengths::Length;
+use super::maintain::volatile_call;
+use crate::engine::functions;
+
 /// Returns the columns of the USING of a join.
 pub fn using(join: &Value) -> impl Iterator<Item = &str> {
     let columns = join["using_columns"].as_array().into_iter().flatten();
@@ -91,5 +95,89 @@ fn uses_table(value: &Value, alias: &str) -> bool {
                 || object.values().any(|child| uses_table(child, alias))
         }
         _ => false,
+    }
+}
+
+/// Says whether a condition over stable values and the clock holds of fewer rows the later it is asked, as
+/// `time > now() - INTERVAL 1 HOUR` does.
+pub fn only_narrows(condition: &Value) -> bool {
+    let (left, right) = (&condition["left"], &condition["right"]);
+    let is_stable = |value: &Value| volatile_call(value, &functions::is_volatile).is_none();
+    match condition["type"].as_str() {
+        Some("COMPARE_GREATERTHAN" | "COMPARE_GREATERTHANOREQUALTO") => {
+            is_stable(left) && only_rises(right)
+        }
+        Some("COMPARE_LESSTHAN" | "COMPARE_LESSTHANOREQUALTO") => {
+            only_rises(left) && is_stable(right)
+        }
+        _ => false,
+    }
+}
+
+/// Says whether an expression is the instant of the clock, a date of it, or so many days before or after.
+fn only_rises(expression: &Value) -> bool {
+    const CLOCK: [&str; 6] = [
+        "now",
+        "today",
+        "current_date",
+        "current_timestamp",
+        "transaction_timestamp",
+        "get_current_timestamp",
+    ];
+    let arguments = expression["arguments"].as_array();
+    let arguments: Vec<&Value> = (arguments.into_iter().flatten())
+        .map(|argument| &argument["expression"])
+        .collect();
+    let name = match expression["class"].as_str() {
+        Some("FUNCTION") => expression["function_name"].as_str(),
+        Some("COLUMN_REF") => expression["column_names"][0].as_str(),
+        Some("CAST") => {
+            let wanted = expression["type_expr"]["type_name"].as_str().unwrap_or("");
+            let keeps_order = ["DATE", "TIMESTAMP"]
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(wanted));
+            return keeps_order && only_rises(&expression["child"]);
+        }
+        _ => None,
+    };
+    match (name.map(str::to_lowercase).as_deref(), arguments.as_slice()) {
+        (Some(name), []) => CLOCK.contains(&name),
+        (Some("+" | "-"), [instant, length]) => only_rises(instant) && !Length::of(length).months,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Database;
+
+    #[test]
+    fn what_the_clock_leaves_out_it_never_takes_back() {
+        let database = Database::open(None).unwrap();
+        let session = database.session().unwrap();
+        let narrows = |condition: &str| {
+            let query = format!("SELECT 1 FROM t WHERE {condition}");
+            let tree = session.parse_one(&query).unwrap().unwrap().tree.unwrap();
+            only_narrows(&tree["where_clause"])
+        };
+        for condition in [
+            "ts > now() - INTERVAL 1 HOUR",
+            "today() <= ts",
+            "ts >= current_date",
+            "ts > CAST(now() AS TIMESTAMP) - INTERVAL '2' DAY",
+        ] {
+            assert!(narrows(condition), "{condition}");
+        }
+        for condition in [
+            "ts < now()",
+            "ts > now() - INTERVAL 1 MONTH",
+            "ts > now() - late",
+            "ts > CAST(now() AS TIME)",
+            "random() > now()",
+            "ts > 5",
+        ] {
+            assert!(!narrows(condition), "{condition}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::bind::{Binder, first_word, place_in, read_place};
 use super::casts;
-use super::conditions::{and, compared_with, conjuncts, equal_to, using};
+use super::conditions::{and, compared_with, conjuncts, equal_to, only_narrows, using};
 use super::feed::LookupStep;
 use super::maintain::{Views, calls_volatile, inline, volatile_call};
 use super::node::LookupPlan;
@@ -418,7 +418,7 @@ impl Rewriter<'_> {
                 let tree = select(vec![one.clone()], site, vec![(*filter).clone()]);
                 let text = session.unparse(&tree);
                 text.is_ok_and(|text| session.check(&text).is_ok())
-                    && self.changing(&tree).is_none()
+                    && (only_narrows(filter) || self.changing(&tree).is_none())
             })
             .cloned()
             .collect();
@@ -426,11 +426,20 @@ impl Rewriter<'_> {
             .unparse(&select(selected, site, pushed))
             .map_err(broken)?;
         self.refuse_other_types(bound, &text, place)?;
-        // A value that does not become of the param's type equals none that is, so that nothing is asked for it.
-        let casts: Vec<String> = (bound.iter())
-            .map(|(param, _)| {
+        // A number that does not become of the param's type equals none that is, so that nothing is asked for it; of
+        // texts the join says that it cannot compare them.
+        let found = session
+            .describe(&text)
+            .map_err(|fault| broken(fault.into()))?;
+        let casts: Vec<String> = (bound.iter().zip(found))
+            .map(|((param, _), (_, found))| {
                 let name = quote_ident(&param.name);
-                format!("TRY_CAST({name} AS {}) AS {name}", param.sql_type)
+                let cast = if found == "VARCHAR" {
+                    "CAST"
+                } else {
+                    "TRY_CAST"
+                };
+                format!("{cast}({name} AS {}) AS {name}", param.sql_type)
             })
             .collect();
         let sql = format!("SELECT DISTINCT {} FROM ({text})", casts.join(", "));

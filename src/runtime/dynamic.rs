@@ -86,13 +86,14 @@ impl Runtime {
         let _changing = self.changing();
         anyhow::ensure!(!self.crew.is_stopping(), "the pipeline is stopping");
         self.crew.hold();
+        let session = self.shared.database.session()?;
         let old = self.plan();
         let stopped = self.stopped_by(&old, &change);
         let names: Vec<String> = stopped.iter().map(|node| node.name.clone()).collect();
         if let Err(late) = self.crew.dismiss(&names, DISMISS_MAX) {
             let whom = crate::diagnostic::list_names(late.names().iter().map(String::as_str));
-            self.start_needed(&old)?;
             self.start_again(late);
+            self.start_needed(&old)?;
             anyhow::bail!(
                 "{whom} did not stop within {DISMISS_MAX:?}, since an answer from outside is awaited: \
                  nothing has changed; give the statement again"
@@ -104,7 +105,6 @@ impl Runtime {
         for node in &gone {
             self.retire(node);
         }
-        let session = self.shared.database.session()?;
         if let Err(error) = change.apply(&session, more) {
             self.make_streams(&gone)?;
             self.start_needed(&old)?;

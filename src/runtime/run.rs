@@ -212,11 +212,23 @@ impl Runtime {
     fn idle<'p>(&self, plan: &'p Plan) -> Vec<&'p Arc<Node>> {
         let needed = needed(plan);
         let mut nodes: Vec<&Arc<Node>> = Vec::new();
+        // With views that are no nodes of their own, through which others read those that begin.
+        let mut begin: HashSet<&str> = HashSet::new();
         for node in plan.nodes.iter().filter(|node| needed.contains(&node.name)) {
-            let begins = |read: &String| nodes.iter().any(|node| node.name == *read);
-            let again = self.crew.has_ended(&node.name) && node.reads.iter().any(begins);
-            if again || !self.crew.has_started(&node.name) {
-                nodes.push(node);
+            let reads_one = node.reads.iter().any(|read| begin.contains(read.as_str()));
+            let begins = match &node.work {
+                Work::View { .. } => reads_one,
+                Work::Source(_) | Work::Derived(_) | Work::Sink(_) => {
+                    let again = reads_one && self.crew.has_ended(&node.name);
+                    again || !self.crew.has_started(&node.name)
+                }
+                _ => false,
+            };
+            if begins {
+                begin.insert(&node.name);
+                if !matches!(node.work, Work::View { .. }) {
+                    nodes.push(node);
+                }
             }
         }
         for stored in nodes.iter().flat_map(|node| state::stored_of(node)) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::diagnostic::{SourceMap, list_names};
 use crate::engine::{Ledger, RecordedEntity, Session, Stored};
 use crate::plan::{DerivedPlan, Maintenance, Node, Plan, SinkPlan, Work};
-use crate::sql::{EntityKind, mask_credentials};
+use crate::sql::{EntityKind, mask_definition};
 
 /// What is to be done with one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ pub fn shown_definition(node: &Node) -> String {
 fn difference(old: &RecordedEntity, node: &Node) -> String {
     let new = shown_definition(node);
     let diff = similar::TextDiff::from_lines(&old.definition, &new);
-    let masked = [&old.definition, &new].map(|text| mask_credentials(text));
+    let masked = [&old.definition, &new].map(|text| mask_definition(text));
     let lines = masked
         .each_ref()
         .map(|text| text.lines().collect::<Vec<_>>());

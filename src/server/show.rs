@@ -17,7 +17,7 @@ use crate::engine::Session;
 use crate::plan::{Plan, ad_hoc, explain_entity};
 use crate::runtime::{Last, Status};
 use crate::sql::{
-    Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, mask_credentials,
+    Definition, EntityKind, Ident, IncludeWhat, Relation, ShowWhat, SqlText, mask_definition,
     quote_ident, shown_secret,
 };
 
@@ -120,7 +120,7 @@ impl Script<'_> {
         let entity = find(&pipeline.catalog, name, kind)?;
         let text = match backend_of(entity) {
             Some(backend) => shown_secret(&entity.name().name, backend),
-            None => mask_credentials(&entity.text),
+            None => mask_definition(&entity.text),
         };
         let row = vec![json!(entity.name().name), json!(text)];
         self.table(&[("name", "VARCHAR"), ("definition", "VARCHAR")], vec![row])

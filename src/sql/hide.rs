@@ -21,7 +21,7 @@ pub fn add_source(
     let path = path.into();
     // The number is only for the spans of the pieces, which are not used.
     let file = sources.add(path, text);
-    let ranges = secret_ranges(sources.text(file), file);
+    let ranges = secret_ranges(sources.text(file), file, Where::Anywhere);
     sources.hide(file, ranges);
     file
 }
@@ -36,12 +36,32 @@ pub fn add_source(
 /// assert_eq!(mask_credentials(text), masked);
 /// ```
 pub fn mask_credentials(text: &str) -> String {
+    masked(text, Where::Anywhere)
+}
+
+/// Returns the text of a statement that could be read as [`mask_credentials`] does, its query as it is: in a query
+/// `token = 'abc'` is a condition.
+pub fn mask_definition(text: &str) -> String {
+    masked(text, Where::Options)
+}
+
+fn masked(text: &str, place: Where) -> String {
     let mut sources = SourceMap::default();
-    let file = add_source(&mut sources, "", text);
+    let file = sources.add(PathBuf::new(), text.to_owned());
+    let ranges = secret_ranges(sources.text(file), file, place);
+    sources.hide(file, ranges);
     sources.shown(file).to_owned()
 }
 
-fn secret_ranges(text: &str, file: FileId) -> Vec<Range<usize>> {
+/// Where credentials are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Anywhere,
+    /// In the brackets after WITH.
+    Options,
+}
+
+fn secret_ranges(text: &str, file: FileId, place: Where) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut at = 0;
     while let Some(piece) = Piece::cut(text, file, at) {
@@ -54,7 +74,7 @@ fn secret_ranges(text: &str, file: FileId) -> Vec<Range<usize>> {
         if let Some(first) = of_secret.filter(|_| !names_a_place(&piece)) {
             hide_secret(&piece, first, &mut ranges);
         }
-        hide_options(&piece, &mut ranges);
+        hide_options(&piece, place, &mut ranges);
     }
     ranges
 }
@@ -108,9 +128,32 @@ fn hide_secret(piece: &Piece<'_>, first: usize, ranges: &mut Vec<Range<usize>>) 
     }
 }
 
+/// Says of each token whether it stands in the brackets after WITH.
+fn in_options(piece: &Piece<'_>) -> Vec<bool> {
+    let (mut depth, mut since) = (0_usize, None);
+    let tokens = piece.tokens.iter().enumerate();
+    let stands = tokens.map(|(index, token)| {
+        if token.is_symbol('(') {
+            depth += 1;
+            if index > 0 && piece.tokens[index - 1].is_word(piece.text, "WITH") {
+                since.get_or_insert(depth);
+            }
+        } else if token.is_symbol(')') {
+            depth = depth.saturating_sub(1);
+            since = since.filter(|since| depth >= *since);
+        }
+        since.is_some()
+    });
+    stands.collect()
+}
+
 /// Hides the values of options that hold credentials, and those in URLs.
-fn hide_options(piece: &Piece<'_>, ranges: &mut Vec<Range<usize>>) {
+fn hide_options(piece: &Piece<'_>, place: Where, ranges: &mut Vec<Range<usize>>) {
+    let in_options = in_options(piece);
     for (index, token) in piece.tokens.iter().enumerate() {
+        if place == Where::Options && !in_options[index] {
+            continue;
+        }
         let is_text = matches!(
             token.kind,
             TokenKind::Text
@@ -118,7 +161,11 @@ fn hide_options(piece: &Piece<'_>, ranges: &mut Vec<Range<usize>>) {
                 | TokenKind::DollarText
                 | TokenKind::Unclosed(_)
         );
-        if !is_text {
+        // Without quotes it is a value only among options.
+        let is_bare = in_options[index]
+            && matches!(token.kind, TokenKind::Word | TokenKind::Number)
+            && !token.is_word(piece.text, "SECRET");
+        if !is_text && !is_bare {
             continue;
         }
         let range = inside(piece, *token);
@@ -151,7 +198,8 @@ fn key_before(piece: &Piece<'_>, equals: usize) -> String {
 }
 
 fn is_credential(key: &str) -> bool {
-    const ENDS: [&str; 7] = [
+    const ENDS: [&str; 8] = [
+        "key.pem",
         "password",
         "passphrase",
         "secret",
@@ -181,5 +229,20 @@ fn inside(piece: &Piece<'_>, token: Token) -> Range<usize> {
         TokenKind::Text => token.start + 1..(token.end - 1).min(swallowed),
         TokenKind::Unclosed(_) => token.start + 1..swallowed,
         _ => token.start..token.end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_definition_only_options_are_masked() {
+        let text = "CREATE SINK s FROM (WITH c AS (SELECT 1) SELECT 'x://a@b' FROM t WHERE token = 'usd') \
+                    WITH (auth.token = 'abc', auth.key = 12345, url = 'http://u:p@h/', api_key = SECRET k)";
+        let masked = "CREATE SINK s FROM (WITH c AS (SELECT 1) SELECT 'x://a@b' FROM t WHERE token = 'usd') \
+                    WITH (auth.token = '***', auth.key = *****, url = 'http://***@h/', api_key = SECRET k)";
+        assert_eq!(mask_definition(text), masked);
+        assert!(mask_credentials(text).contains("token = '***') WITH (auth.token = '***'"));
     }
 }

@@ -39,7 +39,7 @@ mod hide;
 // A text without the values of its secrets.
 mod mask;
 
-pub use hide::{add_source, mask_credentials};
+pub use hide::{add_source, mask_credentials, mask_definition};
 pub use mask::{mask_secrets, shown_secret};
 pub use script::{Parsed, parse_file};
 pub use statement::*;

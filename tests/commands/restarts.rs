@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::owner::{Owner, PIPELINE};
-use crate::support::binary::Project;
+use crate::support::binary::{Project, wait_until};
 use crate::support::http::{Reply, Server};
 
 /// Longer than a statement waits for what an entity is doing.
@@ -77,6 +77,34 @@ fn a_view_that_nobody_read_for_a_while_goes_on_for_the_next_reader() {
             .run(&format!("DROP MATERIALIZED VIEW {name}"))
             .expect_message("dropped MATERIALIZED VIEW");
     }
+    owner.stop();
+}
+
+#[test]
+fn who_has_ended_stays_so_whatever_else_is_created() {
+    let project = Project::new();
+    project.file(
+        "p.sql",
+        format!(
+            "{PIPELINE}
+             CREATE TABLE few (n BIGINT) WITH (connector = 'generate', rows = 3);
+             CREATE VIEW seen AS SELECT n FROM few;
+             CREATE SINK printed FROM seen WITH (connector = 'stdout');"
+        ),
+    );
+    let owner = Owner::start(&project);
+    owner.wait_for("SELECT count(*) = 3 AS ok FROM few");
+    let state = || owner.rows("SHOW SINKS").remove(0).to_string();
+    wait_until(
+        || state().contains("finished"),
+        "the sink has written everything",
+    );
+    let before = state();
+    for name in ["a", "b"] {
+        let create = format!("CREATE VIEW {name} AS SELECT n FROM few");
+        owner.connect().run(&create).expect_message("created VIEW");
+    }
+    assert_eq!(state(), before);
     owner.stop();
 }
 

@@ -6,6 +6,8 @@
 //! value, or as the inside of a JSON string where it stands between double quotes; in a form body it is
 //! percent-encoded.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::encoding::percent;
@@ -192,6 +194,17 @@ fn ends_in_string(literal: &str, mut in_string: bool) -> bool {
     in_string
 }
 
+/// Returns a value with one dollar sign for two in the names of its members.
+fn names_once(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(names_once).collect(),
+        Value::Object(fields) => (fields.into_iter())
+            .map(|(name, value)| (name.replace("$$", "$"), names_once(value)))
+            .collect(),
+        scalar => scalar,
+    }
+}
+
 /// Says whether a dotted path is another one or goes on from it.
 fn inside(path: &str, outer: &str) -> bool {
     let rest = path.strip_prefix(outer);
@@ -203,11 +216,14 @@ impl JsonTemplate {
         if let Some(keyword) = keyword(text) {
             return Ok(Self::Fixed(keyword));
         }
-        let parsed = match serde_json::from_str::<Value>(&text.as_template()) {
+        let template = text.as_template();
+        let parsed = match serde_json::from_str::<Value>(&template) {
             // A whole number beyond 64 bits would lose digits as a number: it stays a text.
             Ok(Value::Number(number)) if number.is_f64() && is_whole(text.expose()) => {
                 return Ok(Self::Fixed(Value::from(text.expose().trim())));
             }
+            // What was doubled for the template is none in a name.
+            Ok(parsed) if !text.secret && matches!(template, Cow::Owned(_)) => names_once(parsed),
             Ok(parsed) if !text.secret => parsed,
             _ => return Template::of_option(text, params).map(Self::of_template),
         };

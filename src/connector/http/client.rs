@@ -76,7 +76,6 @@ impl Client {
         let template = template?;
         auth.refuse_doubled(&template, options);
         let base = template.base().clone();
-        refuse_useless_authorities(options, &base);
         let mut wire = Wire::new(limits, rate.map(RateLimit::new), retry, (&base, roots));
         let private =
             !auth.is_none() || template.has_private_header() || !mask.param_names().is_empty();
@@ -230,7 +229,7 @@ impl Client {
         if !of_http {
             let target = self.mask().shown_url(target);
             let message = format!("the next URL, {target}, is not one of HTTP: it is not followed");
-            return Err(Failure::Failed(message));
+            return Err(Failure::Lasting(message));
         }
         let message = format!(
             "the next URL, {}, leaves the origin of `url`, {}: credentials are not sent there",
@@ -268,21 +267,6 @@ fn refuse_above(
     let bound = options.value_span(bound_key);
     let fault = (bound.into_iter()).fold(fault, |fault, bound| fault.also(bound, "ends before"));
     options.fault(fault.help(format!("raise `{bound_key}`, or lower `{key}`")));
-}
-
-/// Refuses authorities where nothing that is asked is asked over TLS.
-fn refuse_useless_authorities(options: &mut Options<'_>, base: &Url) {
-    let Some(key) = options.key_span("tls.ca") else {
-        return;
-    };
-    let token_url = options.text("auth.token_url");
-    let token_over_tls = token_url.is_some_and(|url| !url.expose().starts_with("http:"));
-    if base.scheme() == "http" && !token_over_tls {
-        let fault = Diagnostic::new(key, "`tls.ca` has no meaning for an `http://` address");
-        let url = options.value_span("url");
-        let fault = (url.into_iter()).fold(fault, |fault, url| fault.also(url, "not encrypted"));
-        options.fault(fault.help("write `https://`, or remove it"));
-    }
 }
 
 fn take_limits(options: &mut Options<'_>, concurrency: usize) -> WireLimits {

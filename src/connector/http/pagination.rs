@@ -187,17 +187,12 @@ impl Pagination {
         }
     }
 
-    /// Refuses a `params.*` that the number of the page, or the cursor, would replace.
+    /// Refuses a `params.*` that the number of the page would replace. That of a cursor is sent with the first page.
     pub fn refuse_params_of(&self, template: &RequestTemplate, options: &mut Options<'_>) {
-        let (key, help) = match self.kind {
-            Kind::Page { .. } => (
-                "pagination.page_param",
-                "leave it out: `pagination.start` is the first page",
-            ),
-            _ => ("pagination.cursor_param", "leave it out"),
-        };
-        if let Some(param) = self.moving_param() {
-            template.refuse_param(options, param, (key, "pagination.type"), help);
+        if let Kind::Page { param, .. } = &self.kind {
+            let keys = ("pagination.page_param", "pagination.type");
+            let help = "leave it out: `pagination.start` is the first page";
+            template.refuse_param(options, param, keys, help);
         }
     }
 

@@ -28,7 +28,7 @@ use super::wire::{Answer, Failure, Response};
 use crate::batch::Decoded;
 use crate::connector::{
     Cadence, Context, Declared, Delivery, Event, OnError, Overlap, ReadEnd, Schedule,
-    SourceConnector, SourceReader, Stopped, schedule,
+    SourceConnector, SourceReader, schedule,
 };
 use crate::diagnostic::Diagnostic;
 use crate::format::Page;
@@ -138,6 +138,7 @@ impl SourceConnector for HttpSource {
             poller: Arc::clone(&self.poller),
             position,
             told_no_rows: false,
+            failed_at: None,
         }))
     }
 }
@@ -272,6 +273,8 @@ struct HttpReader {
     position: Position,
     /// Whether [`NO_ROWS`] was told of the last poll, so that it is not told of each.
     told_no_rows: bool,
+    /// Where the last poll failed.
+    failed_at: Option<Poll>,
 }
 
 impl SourceReader for HttpReader {
@@ -282,12 +285,7 @@ impl SourceReader for HttpReader {
         emit: &mut dyn FnMut(Delivery) -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadEnd> {
         if let Some(poll) = self.position.poll.clone() {
-            let finished = self.poll(poll.clone(), context, emit);
-            let in_vain = |error: &anyhow::Error| !error.is::<Stopped>();
-            if finished.as_ref().is_err_and(in_vain) && self.position.poll == Some(poll) {
-                self.position.poll = None;
-            }
-            finished?;
+            self.poll(poll, context, emit)?;
         }
         let poll = Poll {
             tick,
@@ -319,8 +317,13 @@ impl HttpReader {
                 Ok(None) => return Ok(()),
                 Err(failure) => {
                     // Asking again would come to the same, for ever.
-                    if matches!(failure, Failure::Refused { .. } | Failure::Lasting(_)) {
+                    let is_final = matches!(failure, Failure::Refused { .. } | Failure::Lasting(_));
+                    let is_stop = matches!(failure, Failure::Stopped);
+                    if is_final || (!is_stop && self.failed_at.as_ref() == Some(&poll)) {
                         self.position.poll = None;
+                    }
+                    if !is_stop {
+                        self.failed_at = Some(poll);
                     }
                     return Err(failure.into_error());
                 }

@@ -73,7 +73,8 @@ fn a_variable_is_sent_as_it_is_beside_params() {
     let server = Server::start(|_, _| ok("[]"));
     let with = format!(
         "url = '{}/$n${{DOLLARS}}?u=${{DOLLARS}}', method = 'POST', headers.H = '${{DOLLARS}}-$symbol', \
-         params.p = '$$${{DOLLARS}}', json.a = '${{DOLLARS}}', json.b = '[\"${{DOLLARS}}-$symbol\"]'",
+         params.p = '$$${{DOLLARS}}', json.a = '${{DOLLARS}}', json.b = '[\"${{DOLLARS}}-$symbol\"]', \
+         json.c = '{{\"${{DOLLARS}}\": 1}}'",
         server.url
     );
     request(&with, [json!("s"), json!(3)]).unwrap();
@@ -81,7 +82,10 @@ fn a_variable_is_sent_as_it_is_beside_params() {
     assert_eq!(seen.target, "/3a$b$$?u=a$b$$&p=%24a%24b%24%24");
     assert_eq!(seen.header("h"), Some("a$b$$-s"));
     let body: Value = serde_json::from_str(&seen.body).unwrap();
-    assert_eq!(body, json!({"a": "a$b$$", "b": ["a$b$$-s"]}));
+    assert_eq!(
+        body,
+        json!({"a": "a$b$$", "b": ["a$b$$-s"], "c": {"a$b$$": 1}})
+    );
     let raw = format!(
         "url = '{}/$n', method = 'POST', body = '${{DOLLARS}}$symbol'",
         server.url

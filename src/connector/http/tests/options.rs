@@ -128,10 +128,6 @@ fn params_that_something_else_sets() {
         &["`params.p` would be replaced: `pagination.page_param` sets `p` too"],
     );
     check(
-        "pagination.type = 'cursor-based', params.cursor = 'x'",
-        &["`params.cursor` would be replaced"],
-    );
-    check(
         &format!("{paged}, pagination.size_param = 'page', pagination.size = 5"),
         &["`page` is the parameter of the page or cursor already", "^"],
     );
@@ -360,18 +356,6 @@ fn options_without_effect() {
             "ends before",
         ],
     );
-    let ca = "tls.ca = '/nowhere.pem'";
-    let useless = "`tls.ca` has no meaning for an `http://` address";
-    check(ca, &[useless, "not encrypted", "^"]);
-    let oauth = "auth.type = 'oauth2', auth.token_url = 'https://h/', auth.client_id = 'a', auth.client_secret = 'b'";
-    for with in [
-        format!("url = 'https://h/', {ca}"),
-        format!("url = 'http://h/', {ca}, {oauth}"),
-    ] {
-        let with = format!("interval = '1s', {with}");
-        let faults = testing::source(&HTTP, &[("id", DataType::Int64)], &with).err();
-        assert!(!faults.unwrap().contains(useless), "{with}");
-    }
     // What is not given is cut without a word.
     let with = "url = 'http://h/', interval = '1s', timeout = '5s', retry.max_backoff = '100ms'";
     testing::source(&HTTP, &[("id", DataType::Int64)], with)
