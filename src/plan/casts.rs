@@ -46,7 +46,7 @@ const TEXTS: [&str; 3] = ["VARCHAR", "STRING", "TEXT"];
 
 /// Returns the type of each of these expressions over `from`, each with the type it has to become, of which no value
 /// does; `None` for the others, and for those of which the engine cannot tell.
-pub fn never(binder: &Binder, expressions: &[(&str, &str)], from: &str) -> Vec<Option<String>> {
+pub fn never_of(binder: &Binder, expressions: &[(&str, &str)], from: &str) -> Vec<Option<String>> {
     let items: Vec<String> = (expressions.iter().enumerate())
         .map(|(number, (text, _))| format!("({text}\n) AS c{number}"))
         .collect();
@@ -64,10 +64,15 @@ pub fn never(binder: &Binder, expressions: &[(&str, &str)], from: &str) -> Vec<O
             let pair = (found.clone(), *wanted);
             let never = known
                 .entry(pair)
-                .or_insert_with(|| !is_usual(&found, wanted) && fails(binder, &found, wanted));
+                .or_insert_with(|| never(binder, &found, wanted));
             never.then_some(found)
         })
         .collect()
+}
+
+/// Says whether no value of one type becomes of another.
+pub fn never(binder: &Binder, found: &str, wanted: &str) -> bool {
+    !is_usual(found, wanted) && fails(binder, found, wanted)
 }
 
 /// Says whether values are converted for certain.
@@ -122,7 +127,7 @@ mod tests {
             ("NULL", "DATE", None),
             ("nowhere", "DATE", None),
         ] {
-            let found = super::never(&binder, &[(text, wanted)], from);
+            let found = super::never_of(&binder, &[(text, wanted)], from);
             assert_eq!(found, [never.map(str::to_owned)], "{text} AS {wanted}");
         }
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::build::Builder;
 use super::known::{Known, ViewInfo};
-use super::marks::{self, Mark, Reach, WATERMARK, list, names_of};
+use super::maintain::list;
+use super::marks::{self, Mark, Reach, WATERMARK, names_of};
 use super::node::{Closing, Horizon};
 use super::times::{Analysis, Lineage, Named, Select, covers, lineage};
 use crate::diagnostic::{Diagnostic, Span};

@@ -223,7 +223,7 @@ fn never_of_type(
     let expressions: Vec<(&str, &str)> = (bound.iter())
         .map(|(_, sql_type, text)| (text.as_str(), sql_type.as_str()))
         .collect();
-    let found = casts::never(binder, &expressions, &nulls(visible));
+    let found = casts::never_of(binder, &expressions, &nulls(visible));
     let fault = |(found, (_, wanted, expression)): (Option<String>, &(_, &SqlText, &SqlText))| {
         let (found, wanted) = (found?, &wanted.text);
         let message = format!("{found} never becomes {wanted}");

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::lengths::Length;
-use super::maintain::volatile_call;
+use super::maintain::{list, volatile_call};
 use crate::engine::functions;
 
 /// Returns the columns of the USING of a join.
 pub fn using(join: &Value) -> impl Iterator<Item = &str> {
-    let columns = join["using_columns"].as_array().into_iter().flatten();
-    columns.filter_map(Value::as_str)
+    list(&join["using_columns"])
+        .iter()
+        .filter_map(Value::as_str)
 }
 
 /// Returns the parts of a condition that all must hold.
@@ -18,7 +19,7 @@ pub fn conjuncts(condition: &Value) -> Vec<Value> {
         return Vec::new();
     }
     if condition["type"] == "CONJUNCTION_AND" {
-        let children = condition["children"].as_array().into_iter().flatten();
+        let children = list(&condition["children"]).iter();
         return children.flat_map(conjuncts).collect();
     }
     vec![condition.clone()]
@@ -33,7 +34,7 @@ pub fn and(mut conditions: Vec<Value>) -> Value {
 
 /// Says whether an expression is a column of the table that goes by this alias.
 fn is_column_of(side: &Value, alias: &str, name: &str) -> bool {
-    let names: Vec<&str> = (side["column_names"].as_array().into_iter().flatten())
+    let names: Vec<&str> = (list(&side["column_names"]).iter())
         .filter_map(Value::as_str)
         .collect();
     matches!(names.as_slice(), [table, column]
@@ -124,8 +125,7 @@ fn only_rises(expression: &Value) -> bool {
         "transaction_timestamp",
         "get_current_timestamp",
     ];
-    let arguments = expression["arguments"].as_array();
-    let arguments: Vec<&Value> = (arguments.into_iter().flatten())
+    let arguments: Vec<&Value> = (list(&expression["arguments"]).iter())
         .map(|argument| &argument["expression"])
         .collect();
     let name = match expression["class"].as_str() {

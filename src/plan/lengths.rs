@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::marks::list;
+use super::maintain::list;
 
 /// The parts that a length of time may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

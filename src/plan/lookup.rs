@@ -425,12 +425,12 @@ impl Rewriter<'_> {
         let text = session
             .unparse(&select(selected, site, pushed))
             .map_err(broken)?;
-        self.refuse_other_types(bound, &text, place)?;
-        // A number that does not become of the param's type equals none that is, so that nothing is asked for it; of
-        // texts the join says that it cannot compare them.
         let found = session
             .describe(&text)
             .map_err(|fault| broken(fault.into()))?;
+        self.refuse_other_types(bound, &found, place)?;
+        // A number that does not become of the param's type equals none that is, so that nothing is asked for it; of
+        // texts the join says that it cannot compare them.
         let casts: Vec<String> = (bound.iter().zip(found))
             .map(|((param, _), (_, found))| {
                 let name = quote_ident(&param.name);
@@ -447,22 +447,16 @@ impl Rewriter<'_> {
         Ok(sql)
     }
 
-    /// Refuses a param whose values in the query `asked` can never be of its type.
+    /// Refuses a param of whose type what was found for it, a name and a type, can never be.
     fn refuse_other_types(
         &self,
         bound: &[(&crate::batch::Column, Value)],
-        asked: &str,
+        found: &[(String, String)],
         place: Span,
     ) -> Result<(), Box<Diagnostic>> {
-        let names: Vec<String> = (bound.iter())
-            .map(|(param, _)| quote_ident(&param.name))
-            .collect();
-        let wanted = bound.iter().map(|(param, _)| param.sql_type.as_str());
-        let pairs: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(wanted).collect();
-        let never = casts::never(self.binder, &pairs, asked);
-        for ((param, _), found) in bound.iter().zip(never) {
-            if let Some(found) = found {
-                let (name, wanted) = (&param.name, &param.sql_type);
+        for ((param, _), (_, found)) in bound.iter().zip(found) {
+            let (name, wanted) = (&param.name, &param.sql_type);
+            if casts::never(self.binder, found, wanted) {
                 let message = format!("param `${name}` is {wanted}, which no {found} becomes");
                 let help = format!(
                     "cast what it is joined with to {wanted}, or declare `${name}` as {found}"

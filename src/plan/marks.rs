@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::{Value, json};
 
 use super::lengths::Length;
+use super::maintain::list;
 
 /// The column that stands for the watermark in the expression of a bound.
 pub const WATERMARK: &str = "_watermark";
@@ -328,8 +329,4 @@ pub fn names_of(expression: &Value) -> Option<Vec<&str>> {
     }
     let names = expression["column_names"].as_array()?;
     Some(names.iter().filter_map(Value::as_str).collect())
-}
-
-pub fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }

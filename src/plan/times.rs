@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
-use super::marks::{self, Columns, From, Mark, Reach, Table, list, names_of};
+use super::maintain::list;
+use super::marks::{self, Columns, From, Mark, Reach, Table, names_of};
 use crate::engine::syntax::{ctes, read_of};
 
 /// What a query gives.

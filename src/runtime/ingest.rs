@@ -258,7 +258,7 @@ impl Ingest {
         self.writer.session.transaction(|session| {
             let ledger = Ledger::new(session);
             if self.on_error == OnError::DeadLetter {
-                ledger.record_errors(&self.records(rejects))?;
+                ledger.record_errors(&self.shared.records_of(&self.name, rejects))?;
             }
             let written = match &self.batches_sql {
                 Some(sql) if rows.num_rows() > delivery.batch_rows_max => {
@@ -421,18 +421,6 @@ impl Ingest {
             }
         }
         Ok(())
-    }
-
-    fn records(&self, rejects: &[Reject]) -> Vec<ErrorRecord> {
-        let now = self.shared.now();
-        let record = |reject: &Reject| ErrorRecord {
-            time: now,
-            entity: self.name.clone(),
-            stage: "decode",
-            message: self.shared.mask(&reject.message),
-            payload: Some(self.shared.mask(&reject.payload)),
-        };
-        rejects.iter().map(record).collect()
     }
 }
 

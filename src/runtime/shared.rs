@@ -179,8 +179,8 @@ impl Shared {
         self.note_rejects(entity, count, &first.message, on_error);
     }
 
-    /// Adds the rows to `omlsp_errors`, all in one transaction.
-    fn record_rejects(&self, entity: &str, rejects: &[Reject]) -> anyhow::Result<()> {
+    /// Makes the lines of `omlsp_errors` for rows that do not fit, what is secret in them masked.
+    pub fn records_of(&self, entity: &str, rejects: &[Reject]) -> Vec<ErrorRecord> {
         let time = self.now();
         let record = |reject: &Reject| ErrorRecord {
             time,
@@ -189,7 +189,12 @@ impl Shared {
             message: self.mask(&reject.message),
             payload: Some(self.mask(&reject.payload)),
         };
-        let records: Vec<ErrorRecord> = rejects.iter().map(record).collect();
+        rejects.iter().map(record).collect()
+    }
+
+    /// Adds the rows to `omlsp_errors`, all in one transaction.
+    fn record_rejects(&self, entity: &str, rejects: &[Reject]) -> anyhow::Result<()> {
+        let records = self.records_of(entity, rejects);
         // One of its own: a panic in a transaction must not leave the one for all other errors in it.
         let session = self.database.session()?;
         session.transaction(|session| Ledger::new(session).record_errors(&records))

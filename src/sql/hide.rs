@@ -17,11 +17,13 @@ pub fn add_source(
     path: impl Into<PathBuf>,
     text: impl Into<String>,
 ) -> FileId {
-    let text = text.into();
-    let path = path.into();
+    add(sources, path.into(), text.into(), Where::Anywhere)
+}
+
+fn add(sources: &mut SourceMap, path: PathBuf, text: String, place: Where) -> FileId {
     // The number is only for the spans of the pieces, which are not used.
     let file = sources.add(path, text);
-    let ranges = secret_ranges(sources.text(file), file, Where::Anywhere);
+    let ranges = secret_ranges(sources.text(file), file, place);
     sources.hide(file, ranges);
     file
 }
@@ -47,9 +49,7 @@ pub fn mask_definition(text: &str) -> String {
 
 fn masked(text: &str, place: Where) -> String {
     let mut sources = SourceMap::default();
-    let file = sources.add(PathBuf::new(), text.to_owned());
-    let ranges = secret_ranges(sources.text(file), file, place);
-    sources.hide(file, ranges);
+    let file = add(&mut sources, PathBuf::new(), text.to_owned(), place);
     sources.shown(file).to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! File names from the option `path`.
 //!
-//! Touches no file, but looks at directories to tell whether two paths are one. Called when options are read, and by the writer for each file.
+//! Touches no file, but looks at directories to tell whether two paths are one. Called when options are
+//! read, and by the writer for each file.
 
 use std::path::{Component, Path, PathBuf};
 

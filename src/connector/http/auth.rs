@@ -128,11 +128,7 @@ impl Auth {
                 let message = format!("header `{name}` is set by `auth.type` and by `headers.*`");
                 refuse(options, (given, message), key);
             }
-            let first = headers[..number].iter().find(|(_, known)| known == name);
-            if let (Some((first, _)), Some(place)) = (first, options.value_span(key)) {
-                let message = format!("header `{name}` is set by `{first}` and by `{key}`");
-                refuse(options, (place, message), first);
-            }
+            refuse_second(options, (key, name), &headers[..number], "header");
         }
         let url = options.text("url");
         let params = self.params();
@@ -143,11 +139,7 @@ impl Auth {
                 let message = format!("`{name}` stands in `url` and is set by `{key}`");
                 refuse(options, (place, message), key);
             }
-            let first = params[..number].iter().find(|(_, known)| known == name);
-            if let (Some((first, _)), Some(place)) = (first, options.value_span(key)) {
-                let message = format!("parameter `{name}` is set by `{first}` and by `{key}`");
-                refuse(options, (place, message), first);
-            }
+            refuse_second(options, (key, name), &params[..number], "parameter");
         }
     }
 
@@ -174,6 +166,20 @@ impl Auth {
             }
             Self::Hmac(hmac) => hmac.sign(request, now),
         }
+    }
+}
+
+/// Notes a fault if one of the options before this one sets the same name.
+fn refuse_second<N: PartialEq + std::fmt::Display>(
+    options: &mut Options<'_>,
+    (key, name): (&str, &N),
+    before: &[(&'static str, N)],
+    what: &str,
+) {
+    let first = before.iter().find(|(_, known)| known == name);
+    if let (Some((first, _)), Some(place)) = (first, options.value_span(key)) {
+        let message = format!("{what} `{name}` is set by `{first}` and by `{key}`");
+        refuse(options, (place, message), first);
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! `json.a.b = …` builds nested objects. A value that reads as JSON stays what it is there (a number,
 //! `true`, `null`, an object, a list; `"5"` in double quotes is the text 5), and so does an unquoted `TRUE`,
-//! `FALSE` or `NULL` in any case; anything else is a text. A value that is exactly `$param` takes the param with its type. In `body`, a param is written as a JSON
-//! value, or as the inside of a JSON string where it stands between double quotes; in a form body it is
-//! percent-encoded.
+//! `FALSE` or `NULL` in any case; anything else is a text. A value that is exactly `$param` takes the param
+//! with its type. In `body`, a param is written as a JSON value, or as the inside of a JSON string where it
+//! stands between double quotes; in a form body it is percent-encoded.
 
 use std::borrow::Cow;
 

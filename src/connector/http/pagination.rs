@@ -171,7 +171,6 @@ impl Pagination {
     /// `pagination.size`.
     pub fn refuse_size_of(&self, template: &RequestTemplate, options: &mut Options<'_>) {
         let Some((param, _)) = &self.size else { return };
-        let has_param = (template.bind(&[])).is_ok_and(|request| request.has_param(param));
         let Some(span) = options.key_span("pagination.size_param") else {
             return;
         };
@@ -179,7 +178,7 @@ impl Pagination {
             let message = format!("`{param}` is the parameter of the page or cursor already");
             let fault = Diagnostic::new(span, message);
             options.fault(fault.help("one of them has another name: see what the server calls it"));
-        } else if has_param {
+        } else if (template.bind(&[])).is_ok_and(|request| request.has_param(param)) {
             let message =
                 format!("`{param}` is in every request already, so `pagination.size` is not sent");
             let fault = Diagnostic::new(span, message);

@@ -25,6 +25,7 @@ pub use program::{
     Accumulator, Aggregate, Block, Mention, Partition, Program, Relation, Stage, TOUCHED, Top,
     Touch,
 };
+pub use tree::list;
 
 use serde_json::Value;
 
