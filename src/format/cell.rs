@@ -165,14 +165,15 @@ fn number<T: ArrowPrimitiveType>(array: &ArrayRef, write: fn(T::Native, &mut Vec
 }
 
 fn clock(array: &ArrayRef) -> anyhow::Result<Write> {
-    use instant::{write_time, write_timestamp};
+    use instant::{Timestamps, write_time};
     let unit = match array.data_type() {
         DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, _) => *unit,
         other => anyhow::bail!("{other} is no type of instants"),
     };
     let ours = unit_of(unit);
     let timestamps = |values: crate::batch::buffer::ScalarBuffer<i64>| -> Write {
-        Box::new(move |row, out| write_timestamp(values[row], ours, out))
+        let writer = Timestamps::new(ours);
+        Box::new(move |row, out| writer.write(values[row], out))
     };
     Ok(match (array.data_type(), unit) {
         (DataType::Time32(_), TimeUnit::Second) => {

@@ -3,6 +3,8 @@
 //! Calendar arithmetic follows Howard Hinnant, "chrono-compatible low-level date algorithms"
 //! (`days_from_civil`, `civil_from_days`); the proleptic Gregorian calendar, as in DuckDB.
 
+use std::cell::Cell;
+
 use super::number;
 
 /// The unit of an epoch number.
@@ -255,17 +257,43 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 /// Appends a timestamp as `2024-01-02T03:04:05.678Z`: the fraction has 3, 6 or 9 digits, as few as hold it, and
 /// is absent when zero. DuckDB's infinities are the words `infinity` and `-infinity`.
 pub fn write_timestamp(value: i64, unit: TimestampUnit, out: &mut Vec<u8>) {
-    if value == i64::MAX || value == -i64::MAX {
-        out.extend_from_slice(if value > 0 { b"infinity" } else { b"-infinity" });
-        return;
+    Timestamps::new(unit).write(value, out);
+}
+
+/// Writes one timestamp after the other. Many lie in the same second as the one before, whose text is kept.
+pub struct Timestamps {
+    unit: TimestampUnit,
+    /// A second since the epoch and its text; that is empty before the first one.
+    known: Cell<(i64, Short)>,
+}
+
+impl Timestamps {
+    pub fn new(unit: TimestampUnit) -> Self {
+        let known = Cell::new((0, Short::default()));
+        Self { unit, known }
     }
-    let (seconds, nanos) = seconds_and_nanos(value, unit);
-    let mut text = Short::default();
-    text.civil(seconds.div_euclid(DAY_S), out);
-    text.push(b'T');
-    text.clock(seconds.rem_euclid(DAY_S), nanos);
-    text.push(b'Z');
-    out.extend_from_slice(text.get());
+
+    /// Appends a timestamp as [`write_timestamp`] does.
+    pub fn write(&self, value: i64, out: &mut Vec<u8>) {
+        if value == i64::MAX || value == -i64::MAX {
+            out.extend_from_slice(if value > 0 { b"infinity" } else { b"-infinity" });
+            return;
+        }
+        let (seconds, nanos) = seconds_and_nanos(value, self.unit);
+        let (known, mut text) = self.known.get();
+        if known != seconds || text.length == 0 {
+            text = Short::default();
+            let has_year = text.civil(seconds.div_euclid(DAY_S), out);
+            text.push(b'T');
+            text.clock(seconds.rem_euclid(DAY_S), 0);
+            if has_year {
+                self.known.set((seconds, text));
+            }
+        }
+        text.fraction(nanos);
+        text.push(b'Z');
+        out.extend_from_slice(text.get());
+    }
 }
 
 /// Appends a date as `2024-01-02`.
@@ -304,7 +332,7 @@ fn seconds_and_nanos(value: i64, unit: TimestampUnit) -> (i64, i64) {
 }
 
 /// A short text under way: what is appended byte by byte would look for room with each.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Short {
     bytes: [u8; 32],
     length: usize,
@@ -332,10 +360,11 @@ impl Short {
         self.two(value % 100);
     }
 
-    /// Appends a date; a year that four digits do not hold goes to `out` before.
-    fn civil(&mut self, days: i64, out: &mut Vec<u8>) {
+    /// Appends a date; a year that four digits do not hold goes to `out` before, and false is returned.
+    fn civil(&mut self, days: i64, out: &mut Vec<u8>) -> bool {
         let (year, month, day) = civil_from_days(days);
-        if (0..=9999).contains(&year) {
+        let fits = (0..=9999).contains(&year);
+        if fits {
             self.two(year / 100);
             self.two(year % 100);
         } else {
@@ -347,6 +376,7 @@ impl Short {
         self.two(month);
         self.push(b'-');
         self.two(day);
+        fits
     }
 
     fn clock(&mut self, seconds: i64, nanos: i64) {
@@ -355,6 +385,11 @@ impl Short {
         self.two(seconds / 60 % 60);
         self.push(b':');
         self.two(seconds % 60);
+        self.fraction(nanos);
+    }
+
+    /// Appends what stands behind the second, with its point.
+    fn fraction(&mut self, nanos: i64) {
         if nanos == 0 {
             return;
         }
@@ -471,6 +506,28 @@ mod tests {
             let reference: DateTime<Utc> = DateTime::from_timestamp_millis(millis).unwrap();
             assert_eq!(text, reference.to_rfc3339_opts(SecondsFormat::AutoSi, true));
             assert_eq!(timestamp_of_text(&text, Millisecond), Some(millis));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_the_one_before_changes_nothing() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for unit in [Second, Millisecond, Microsecond, Nanosecond] {
+            let writer = Timestamps::new(unit);
+            let mut value = 0;
+            for _ in 0..10_000 {
+                value = match random.u8(0..100) {
+                    0 => random.i64(..),
+                    1 => i64::MAX,
+                    2 => -i64::MAX,
+                    3 => random.i64(-400_000_000_000..400_000_000_000),
+                    _ => random.i64(-2..900).saturating_add(value),
+                };
+                let (mut kept, mut alone) = (Vec::new(), Vec::new());
+                writer.write(value, &mut kept);
+                write_timestamp(value, unit, &mut alone);
+                assert_eq!(kept, alone, "{value} {unit:?}");
+            }
         }
     }
 

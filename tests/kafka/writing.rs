@@ -90,6 +90,37 @@ fn a_key_of_several_columns_is_an_object() {
 }
 
 #[test]
+fn many_rows_without_a_key_go_to_all_partitions() {
+    if !available() {
+        return;
+    }
+    let broker = shared();
+    broker.peer("topic", "spread", &["3"], "");
+    let server = broker.server();
+    let with = [("topic", "spread"), ("server", server.as_str())];
+    let rows = numbered(0..30_000);
+    let (context, ..) = context();
+    let mut writer = sink(&rows.schema(), &with)
+        .open(&rows.schema(), None)
+        .unwrap();
+    // In three batches, as in one: whose turn it is goes on.
+    for part in 0..3 {
+        let part = rows.slice(part * 10_000, 10_000);
+        writer.write(&batch(&part, Sign::Insert), &context).unwrap();
+    }
+    writer.flush(true, &context).unwrap();
+    let mut partitions = std::collections::BTreeMap::<u64, Vec<i64>>::new();
+    for message in broker.peer("consume", "spread", &["30000"], "") {
+        let value: Value = serde_json::from_str(message["value"].as_str().unwrap()).unwrap();
+        let partition = partitions.entry(message["partition"].as_u64().unwrap());
+        partition.or_default().push(value["n"].as_i64().unwrap());
+    }
+    assert_eq!(partitions.len(), 2, "30,000 rows are two turns");
+    assert!(partitions.values().all(|numbers| numbers.is_sorted()));
+    assert_eq!(partitions.values().map(Vec::len).sum::<usize>(), 30_000);
+}
+
+#[test]
 fn a_message_that_is_too_large_is_rejected_alone() {
     if !available() {
         return;

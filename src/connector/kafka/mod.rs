@@ -2,7 +2,8 @@
 //!
 //! [`options`] reads and checks what the statement says, [`client`] makes the client's configuration of it;
 //! neither needs a broker. [`source`] reads messages, [`decode`]s them and adds what of each they [`mod@include`],
-//! its [`position`] in each partition travelling with the rows; [`sink`] [`encode`]s rows and sends them.
+//! its [`position`] in each partition travelling with the rows; [`sink`] [`encode`]s rows and sends them, [`spread`]
+//! over the partitions.
 //! [`registry`] keeps Avro's schemas.
 
 mod client;
@@ -16,6 +17,7 @@ mod tape;
 mod sink;
 mod replay;
 mod source;
+mod spread;
 
 use super::{Connector, Declared, SinkConnector, SourceConnector};
 use crate::batch::Schema;

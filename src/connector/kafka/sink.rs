@@ -23,6 +23,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use super::client::{Batching, Listener, producer_config, shown, shown_payload};
 use super::encode::{KeyEncoder, Keys, ValueEncoder};
 use super::options::SinkOptions;
+use super::spread::Spread;
 use crate::batch::{Batch, RecordBatch, Reject, Schema, Sign};
 use crate::connector::{Changes, Context, Event, Flushed, SinkConnector, SinkWriter};
 
@@ -91,6 +92,7 @@ impl SinkConnector for KafkaSink {
                 producer: producer(&options, batching)?,
                 headers: (!options.headers.is_empty()).then_some(headers),
                 one_by_one: Arc::clone(&self.one_by_one),
+                spread: Spread::default(),
                 waiting: Waiting::default(),
                 now_ms: Utc::now().timestamp_millis(),
                 batching,
@@ -126,7 +128,7 @@ struct KafkaWriter {
 impl SinkWriter for KafkaWriter {
     fn write(&mut self, batch: &Batch, context: &Context) -> anyhow::Result<()> {
         self.written = true;
-        self.outlet.now_ms = Utc::now().timestamp_millis();
+        self.outlet.begin(batch.row_count());
         let encoders = Arc::clone(&self.encoders);
         let keys = encoders.keys.keys(&batch.rows)?;
         match batch.sign {
@@ -229,12 +231,20 @@ struct Outlet {
     batching: Batching,
     one_by_one: Arc<AtomicBool>,
     headers: Option<OwnedHeaders>,
+    spread: Spread,
     waiting: Waiting,
     /// When the batch came, in milliseconds: its messages' time, so that the clock is not asked for each.
     now_ms: i64,
 }
 
 impl Outlet {
+    /// Prepares for a batch of so many rows.
+    fn begin(&mut self, rows: usize) {
+        self.now_ms = Utc::now().timestamp_millis();
+        let client = self.producer.client();
+        self.spread.begin(rows, &self.options, client);
+    }
+
     /// Enqueues one message; waits while the queue is full.
     ///
     /// # Errors
@@ -245,9 +255,11 @@ impl Outlet {
         value: Option<&[u8]>,
         context: &Context,
     ) -> anyhow::Result<()> {
+        let partition = self.spread.next();
         loop {
             let mut record: BaseRecord<'_, [u8], [u8]> =
                 BaseRecord::to(&self.options.connection.topic).timestamp(self.now_ms);
+            record.partition = partition;
             record.key = key;
             record.payload = value;
             record.headers = self.headers.clone();
