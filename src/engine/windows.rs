@@ -62,6 +62,19 @@ const FUNCTIONS: &[Function] = &[
     },
 ];
 
+/// HOP whose size has months. A day that a month does not have is taken for its last, so that what starts after
+/// `time - size` may end before the time: on March 30 that is February 28, and of its windows most end on March 28.
+static HOP_OF_MONTHS: Function = Function {
+    name: "hop",
+    form: "HOP(relation, time, slide, size [, offset])",
+    arguments: (4, 5),
+    lengths: &[3, 4],
+    template: "(SELECT * EXCLUDE (_hop_time), window_start + {size} AS window_end FROM (\
+               SELECT *, {time} AS _hop_time, unnest(generate_series(\
+               time_bucket({slide}, {time} - {size}, {origin}) + {slide}, {time}, {slide})) \
+               AS window_start FROM {1} WHERE ({2}) <= TIMESTAMP 'infinity') WHERE window_start + {size} > _hop_time)",
+};
+
 /// A text in which every window function is replaced, and where its parts come from.
 #[derive(Clone, Debug, Default)]
 pub struct Rewritten {
@@ -116,8 +129,11 @@ pub fn rewrite(session: &Session, text: &str, tree: &Value) -> Result<Option<Rew
     for (node, function) in nodes {
         calls.extend(call(text, &tokens, node, function)?);
     }
-    for call in &calls {
+    for call in &mut calls {
         check_lengths(session, text, call)?;
+        if call.function.name == HOP_OF_MONTHS.name && has_months(session, text, call) {
+            call.function = &HOP_OF_MONTHS;
+        }
     }
     calls.sort_by_key(|call| (call.place.start, std::cmp::Reverse(call.place.end)));
     let mut rewritten = Rewritten::default();
@@ -221,6 +237,17 @@ fn check_lengths(session: &Session, text: &str, call: &Call) -> Result<(), SqlFa
         }
     }
     Ok(())
+}
+
+/// Says whether the last length of a call has months, or cannot be computed alone.
+fn has_months(session: &Session, text: &str, call: &Call) -> bool {
+    let lengths = call.function.lengths;
+    let size = &text[call.arguments[lengths[lengths.len() - 1] - 1].clone()];
+    let sql = format!(
+        "SELECT (datepart('year', length) <> 0 OR datepart('month', length) <> 0)::BIGINT \
+         FROM (SELECT CAST(({size}) AS INTERVAL) AS length)"
+    );
+    !matches!(session.number(&sql, &[]), Ok(Some(0)))
 }
 
 /// Writes a part of the text, the calls in it replaced.
