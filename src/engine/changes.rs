@@ -52,12 +52,6 @@ pub struct Stamp {
 /// 2.0.0 then writes beyond a buffer (`RowIdColumnData::Filter` takes the number of visible rows for that of all).
 const ROW_ID: &str = "xor(rowid, 0)";
 
-/// Returns the statement that deletes the rows of a table whose numbers are `_row` in a temporary one.
-pub fn delete_sql(table: &str, rows: &str) -> String {
-    let rows = quote_ident(rows);
-    format!("DELETE FROM {table} WHERE {ROW_ID} IN (SELECT _row FROM temp.{rows})")
-}
-
 /// Brings a keyed relation up to the rows of `temp.next`: the last row per key wins, a row equal to the
 /// one already there is no change. NULL is a key like any other.
 ///
@@ -96,14 +90,15 @@ pub fn upsert(
         ));
     }
     session.execute_batch(&format!(
-        "CREATE OR REPLACE TEMP TABLE matched AS SELECT * FROM {candidates} AS old \
+        "CREATE OR REPLACE TEMP TABLE matched AS SELECT * FROM {} AS old \
          SEMI JOIN temp.latest AS new ON {same_key};\n\
          CREATE OR REPLACE TEMP TABLE gone AS SELECT old.* FROM temp.matched AS old \
          ANTI JOIN temp.latest AS new ON {same_row};\n\
          CREATE OR REPLACE TEMP TABLE come AS SELECT new.* FROM temp.latest AS new \
-         ANTI JOIN temp.matched AS old ON {same_row};\n"
+         ANTI JOIN temp.matched AS old ON {same_row};\n",
+        candidates.query()
     ))?;
-    apply(session, stored, stamp)
+    apply(session, (stored, &candidates), stamp)
 }
 
 /// Brings a relation to exactly the rows of `temp.next`, as a bag.
@@ -117,8 +112,8 @@ pub fn replace_all(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::
         "CREATE OR REPLACE TEMP TABLE come AS SELECT {list} FROM temp.next EXCEPT ALL SELECT {list} FROM {data};\n\
          CREATE OR REPLACE TEMP TABLE excess AS SELECT {list} FROM {data} EXCEPT ALL SELECT {list} FROM temp.next;\n"
     ))?;
-    find_rows(session, stored)?;
-    apply(session, stored, stamp)
+    let candidates = find_rows(session, stored)?;
+    apply(session, (stored, &candidates), stamp)
 }
 
 /// Takes the rows of `temp.excess` away and adds those of `temp.come`, as bags.
@@ -127,7 +122,7 @@ pub fn replace_all(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::
 /// DuckDB's own; the caller rolls back. Rows to take away that are not there are an error: the result
 /// would no longer be what its query says.
 pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
-    find_rows(session, stored)?;
+    let candidates = find_rows(session, stored)?;
     let missing = session.number(
         "SELECT (SELECT count(*) FROM temp.excess) - (SELECT count(*) FROM temp.gone)",
         &[],
@@ -138,28 +133,36 @@ pub fn apply_changes(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow
             count: missing.unwrap_or_default(),
         }));
     }
-    apply(session, stored, stamp)
+    apply(session, (stored, &candidates), stamp)
 }
 
-/// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`.
-fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<()> {
+/// Finds one stored row for each row of `temp.excess`, duplicates counted, into `temp.gone`. The rows that are equal
+/// to one are put into a table first: DuckDB would join the whole relation with the counts otherwise.
+fn find_rows(session: &Session, stored: &Stored) -> anyhow::Result<Candidates> {
     let all = names(&stored.columns);
     let list = all.join(", ");
     let candidates = candidates(session, &stored.data(), ("excess", &stored.columns))?;
     let same_row = same(&all, "old", "doomed");
     session.execute_batch(&format!(
-        "CREATE OR REPLACE TEMP TABLE gone AS \
+        "CREATE OR REPLACE TEMP TABLE matched AS SELECT * FROM {} AS old \
+         SEMI JOIN temp.excess AS doomed ON {same_row};\n\
+         CREATE OR REPLACE TEMP TABLE gone AS \
          WITH doomed AS (SELECT {list}, count(*) AS _count FROM temp.excess GROUP BY ALL) \
-         SELECT old.* FROM {candidates} AS old JOIN doomed ON {same_row} \
-         QUALIFY row_number() OVER (PARTITION BY {}) <= any_value(doomed._count) OVER (PARTITION BY {});\n",
-        prefixed(&all, "old"),
-        prefixed(&all, "old"),
-    ))
+         SELECT old.* FROM temp.matched AS old JOIN doomed ON {same_row} \
+         QUALIFY row_number() OVER (PARTITION BY {own}) <= any_value(doomed._count) OVER (PARTITION BY {own});\n",
+        candidates.query(),
+        own = prefixed(&all, "old"),
+    ))?;
+    Ok(candidates)
 }
 
 /// Deletes `temp.gone`, inserts `temp.come`, and logs both. Nothing is inserted where there is nothing: it may not be
 /// the last change of its transaction ([`Session::insert_more`]).
-fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Change> {
+fn apply(
+    session: &Session,
+    (stored, candidates): (&Stored, &Candidates),
+    stamp: Stamp,
+) -> anyhow::Result<Change> {
     let (list, data, changes) = (stored.column_list(), stored.data(), stored.changes());
     let seq = i64::try_from(stamp.seq)?;
     let params: [&dyn ToSql; 2] = [&seq, &stamp.trigger_us];
@@ -173,7 +176,7 @@ fn apply(session: &Session, stored: &Stored, stamp: Stamp) -> anyhow::Result<Cha
     let mut change = Change::default();
     if count("gone")? > Some(0) {
         change.deleted = log("gone", -1)?;
-        session.execute(&delete_sql(&data, "gone"), &[])?;
+        session.execute(&candidates.delete_sql("gone"), &[])?;
     }
     if count("come")? > Some(0) {
         change.inserted = log("come", 1)?;
@@ -187,8 +190,41 @@ fn names(columns: &[(String, String)]) -> Vec<String> {
     columns.iter().map(|(name, _)| quote_ident(name)).collect()
 }
 
-/// Returns a reference to those rows of a table that may agree with one of the temporary table `few` in these columns,
-/// with their row id as `_row`.
+/// The rows of a table that may agree with some others: those with one of their values in one column.
+pub struct Candidates {
+    table: String,
+    /// The temporary table of the others.
+    few: String,
+    /// `None` where no column will do: then it may be any row.
+    column: Option<String>,
+}
+
+impl Candidates {
+    /// Returns a reference to the rows, each with its number as `_row`.
+    pub fn query(&self) -> String {
+        let Self { table, few, column } = self;
+        match column {
+            Some(column) => format!(
+                "(SELECT old.rowid AS _row, old.* FROM {table} AS old \
+                 SEMI JOIN temp.{few} AS few ON old.{column} = few.{column})"
+            ),
+            None => format!("(SELECT rowid AS _row, * FROM {table})"),
+        }
+    }
+
+    /// Returns the statement that deletes the rows that some of the candidates are, in a temporary table.
+    pub fn delete_sql(&self, rows: &str) -> String {
+        let Self { table, column, .. } = self;
+        let rows = quote_ident(rows);
+        let of_column = match column {
+            Some(column) => format!("{column} IN (SELECT {column} FROM temp.{rows}) AND "),
+            None => String::new(),
+        };
+        format!("DELETE FROM {table} WHERE {of_column}{ROW_ID} IN (SELECT _row FROM temp.{rows})")
+    }
+}
+
+/// Finds the rows of a table that may agree with one of the temporary table `few` in these columns.
 ///
 /// They are found by the one column with the most values in `few` and no NULL. For the equality of one column alone
 /// the engine looks values up while it scans: of the others it then reads little.
@@ -199,7 +235,7 @@ pub fn candidates(
     session: &Session,
     table: &str,
     (few, columns): (&str, &[(String, String)]),
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Candidates> {
     /// Of a wide table, some column among the first is good enough.
     const COLUMNS_MAX: usize = 16;
     let plain: Vec<String> = (columns.iter())
@@ -227,12 +263,10 @@ pub fn candidates(
             }
         }
     }
-    Ok(match best {
-        Some((_, name)) => format!(
-            "(SELECT old.rowid AS _row, old.* FROM {table} AS old SEMI JOIN temp.{} AS few ON old.{name} = few.{name})",
-            quote_ident(few)
-        ),
-        None => format!("(SELECT rowid AS _row, * FROM {table})"),
+    Ok(Candidates {
+        table: table.to_owned(),
+        few: quote_ident(few),
+        column: best.map(|(_, name)| name.clone()),
     })
 }
 

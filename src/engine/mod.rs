@@ -18,9 +18,7 @@ mod changes;
 mod ledger;
 mod store;
 
-pub use changes::{
-    Change, RowsMissing, Stamp, apply_changes, candidates, delete_sql, replace_all, upsert,
-};
+pub use changes::{Change, RowsMissing, Stamp, apply_changes, candidates, replace_all, upsert};
 pub use fault::SqlFault;
 pub use ledger::{
     CommittedStream, ErrorRecord, Heads, Lane, Ledger, PAYLOAD_BYTES_MAX, RecordedEntity,

@@ -8,16 +8,13 @@ use serde_json::{Value, json};
 
 use super::decompose::{Decomposer, MENTIONS_MAX};
 use super::keys::{Table, equalities, keyed_subquery};
-use super::program::{Block, Mention, TOUCHED, Touch};
+use super::program::{Block, Mention, Outer, TOUCHED, Touch};
+use super::restrict::{MARK, restricted};
 use super::tree::{
     Same, any, base_table, conjuncts, has_subquery, has_window, keys_are, list, named, select,
-    semi_join, subquery, tried,
+    semi_join, tried,
 };
 use crate::engine::shape::Reason;
-
-/// Marks the restrictions to what a mention touches: on a query node, pairs of mention and condition on its table
-/// reference; on a join, its mentions and the condition on either side, or none.
-const MARK: &str = "_touch";
 
 /// A block while it is made: its tree reads each mention by its own name.
 pub(super) struct Draft {
@@ -29,8 +26,17 @@ pub(super) struct DraftMention {
     relation: usize,
     name: String,
     apart: Vec<usize>,
-    /// The query of its keys, and that of its own rows with these keys.
-    touch: Option<(Value, Value)>,
+    touch: Option<DraftTouch>,
+}
+
+/// How a change of a mention is followed.
+struct DraftTouch {
+    /// The query of its keys.
+    keys: Value,
+    /// That of its own rows with these keys.
+    own: Value,
+    /// The other mention whose rows with these keys the block then reads alone, and the query of those.
+    outer: Option<(usize, Value)>,
 }
 
 /// Walks a query once and collects what it mentions.
@@ -200,6 +206,9 @@ impl Weaver<'_, '_> {
         let mut filters = Vec::new();
         for conjunct in conjuncts(&node["where_clause"]) {
             filters.push(self.filter((conjunct, table), &mut marks)?);
+        }
+        for (index, touched) in &marks {
+            self.note_outer(*index, &from.tree, touched);
         }
         woven["from_table"] = from.tree;
         match filters.len() {
@@ -409,6 +418,7 @@ impl Weaver<'_, '_> {
         self.touch(index, &table, &inner, Same::Equal);
         let vanishes = kept.vanishes;
         let touched = keys_are(&tried_all(&outer), TOUCHED, Same::Equal);
+        self.note_outer(index, &kept.tree, &touched);
         // Below the join, where few rows are left to join.
         let conditions = match kind {
             "RIGHT" => [Value::Null, touched],
@@ -421,6 +431,17 @@ impl Weaver<'_, '_> {
             woven.tables.pop();
         }
         Ok(woven)
+    }
+
+    /// Notes that a block reads of a table reference only what a change of a mention touches, by this condition; where
+    /// that is one mention and nothing else.
+    fn note_outer(&mut self, index: usize, table: &Value, touched: &Value) {
+        let outer = self.mentions.iter().position(|mention| {
+            table["type"] == "BASE_TABLE" && table["table_name"] == mention.name.as_str()
+        });
+        if let (Some(outer), Some(touch)) = (outer, &mut self.mentions[index].touch) {
+            touch.outer = Some((outer, rows_touched(table, touched.clone())));
+        }
     }
 
     /// Weaves a join in which each side is looked up by the keys of the other.
@@ -452,13 +473,19 @@ impl Weaver<'_, '_> {
         let keys = (inner.iter().enumerate())
             .map(|(key, expression)| named(expression, &format!("_k{key}")))
             .collect();
-        let alias = table["alias"].as_str().unwrap_or("");
-        let own = select(
-            vec![json!({"class": "STAR", "type": "STAR", "relation_name": alias})],
-            semi_join(table.clone(), TOUCHED, keys_are(inner, TOUCHED, same)),
-        );
-        self.mentions[index].touch = Some((select(keys, table.clone()), own));
+        self.mentions[index].touch = Some(DraftTouch {
+            keys: select(keys, table.clone()),
+            own: rows_touched(table, keys_are(inner, TOUCHED, same)),
+            outer: None,
+        });
     }
+}
+
+/// Returns a query of the rows of a mention for which a condition holds with a row of [`TOUCHED`].
+fn rows_touched(table: &Value, condition: Value) -> Value {
+    let alias = table["alias"].as_str().unwrap_or("");
+    let star = json!({"class": "STAR", "type": "STAR", "relation_name": alias});
+    select(vec![star], semi_join(table.clone(), TOUCHED, condition))
 }
 
 fn tried_all(keys: &[Value]) -> Vec<Value> {
@@ -481,7 +508,7 @@ fn joined(join: &Value, left: Woven, right: Woven) -> Woven {
 impl Draft {
     /// Returns the tree with its marks taken away, restricted to what a change of one mention touches.
     fn marked(&self, touched: Option<usize>) -> Value {
-        apply_marks(&self.tree, touched)
+        restricted(&self.tree, touched)
     }
 
     /// Returns the tree of the block.
@@ -495,10 +522,17 @@ impl Draft {
         for (index, draft) in self.mentions.iter().enumerate() {
             let touch = match &draft.touch {
                 None => None,
-                Some((keys, own)) => Some(Touch {
-                    keys_sql: decomposer.text(keys)?,
-                    own_sql: decomposer.text(own)?,
+                Some(touch) => Some(Touch {
+                    keys_sql: decomposer.text(&touch.keys)?,
+                    own_sql: decomposer.text(&touch.own)?,
                     block_sql: decomposer.text(&self.marked(Some(index)))?,
+                    outer: match &touch.outer {
+                        None => None,
+                        Some((mention, rows)) => Some(Outer {
+                            mention: *mention,
+                            own_sql: decomposer.text(rows)?,
+                        }),
+                    },
                 }),
             };
             mentions.push(Mention {
@@ -524,57 +558,6 @@ impl Draft {
         let from = tree["from_table"].take();
         tree["from_table"] = semi_join(from, TOUCHED, keys_are(keys, TOUCHED, Same::NotDistinct));
         tree
-    }
-}
-
-fn apply_marks(tree: &Value, touched: Option<usize>) -> Value {
-    match tree {
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| apply_marks(item, touched))
-                .collect(),
-        ),
-        Value::Object(object) => {
-            let mut plain = serde_json::Map::new();
-            for (key, child) in object.iter().filter(|(key, _)| *key != MARK) {
-                plain.insert(key.clone(), apply_marks(child, touched));
-            }
-            let mut plain = Value::Object(plain);
-            if let (Some(mark), Some(touched)) = (object.get(MARK), touched) {
-                restrict(&mut plain, mark, touched);
-            }
-            plain
-        }
-        _ => tree.clone(),
-    }
-}
-
-fn restrict(tree: &mut Value, mark: &Value, touched: usize) {
-    if tree["type"] == "JOIN" {
-        let indexes = list(&mark[0]);
-        if indexes.iter().any(|index| *index == json!(touched)) {
-            let both = mark[1].is_object() && mark[2].is_object();
-            for (side, condition) in [("left", &mark[1]), ("right", &mark[2])] {
-                if !condition.is_object() {
-                    continue;
-                }
-                let table = tree[side].take();
-                if !both {
-                    tree[side] = semi_join(table, TOUCHED, condition.clone());
-                    continue;
-                }
-                let alias = table["alias"].as_str().unwrap_or("").to_owned();
-                let star = json!({"class": "STAR", "type": "STAR", "relation_name": alias});
-                let rows = semi_join(table, TOUCHED, condition.clone());
-                tree[side] = subquery(select(vec![star], rows), &alias);
-            }
-        }
-        return;
-    }
-    for pair in list(mark).iter().filter(|pair| pair[0] == json!(touched)) {
-        let from = tree["from_table"].take();
-        tree["from_table"] = semi_join(from, TOUCHED, pair[1].clone());
     }
 }
 

@@ -192,7 +192,8 @@ impl<'a> Decomposer<'a> {
             .iter()
             .filter_map(|mention| mention.touch.as_ref())
         {
-            for sql in [&touch.own_sql, &touch.block_sql] {
+            let outer = touch.outer.as_ref().map(|outer| &outer.own_sql);
+            for sql in [&touch.own_sql, &touch.block_sql].into_iter().chain(outer) {
                 let sql = format!("WITH \"_touched\" AS ({}) {sql}", touch.keys_sql);
                 self.check_text(&self.over_bound(block, &sql))?;
             }

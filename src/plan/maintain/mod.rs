@@ -11,6 +11,7 @@ mod program;
 mod tree;
 mod inline;
 mod keys;
+mod restrict;
 mod block;
 mod slots;
 mod aggregate;

@@ -61,6 +61,16 @@ pub struct Touch {
     pub own_sql: String,
     /// The block's rows whose key is in [`TOUCHED`].
     pub block_sql: String,
+    /// Another mention of whose rows `block_sql` reads only those with such a key, if there is one.
+    pub outer: Option<Outer>,
+}
+
+/// A mention restricted by the keys of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outer {
+    pub mention: usize,
+    /// Its rows whose key is in [`TOUCHED`].
+    pub own_sql: String,
 }
 
 /// Groups with their accumulators.

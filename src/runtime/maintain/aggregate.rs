@@ -1,7 +1,7 @@
 //! Groups and their accumulators during one batch.
 
 use super::change::{Changes, Rows};
-use crate::engine::{candidates, delete_sql};
+use crate::engine::candidates;
 use crate::plan::{Aggregate, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -165,6 +165,7 @@ impl Changes<'_> {
             .collect();
         let session = self.session;
         let columns = super::partition::key_columns(&stage.key_types);
+        let candidates = candidates(session, &tables.state, (&tables.fresh, &columns))?;
         session.execute_batch(&format!(
             "CREATE OR REPLACE TEMP TABLE {old_table} AS SELECT * FROM {candidates} AS old \
              SEMI JOIN temp.{fresh} AS new ON {same};\n\
@@ -172,7 +173,7 @@ impl Changes<'_> {
              CASE WHEN new._again THEN new._n ELSE coalesce(old._n, 0) + new._n END AS _n{merged} \
              FROM temp.{fresh} AS new LEFT JOIN temp.{old_table} AS old ON {same}",
             old_table = tables.old,
-            candidates = candidates(session, &tables.state, (&tables.fresh, &columns))?,
+            candidates = candidates.query(),
             fresh = tables.fresh,
             next = tables.next,
             keys = keys(stage, "new"),
@@ -182,7 +183,7 @@ impl Changes<'_> {
             .number(&format!("SELECT count(*) FROM temp.{}", tables.old), &[])?
             .unwrap_or(0);
         if old > 0 {
-            session.execute_batch(&delete_sql(&tables.state, &tables.old))?;
+            session.execute_batch(&candidates.delete_sql(&tables.old))?;
         }
         let kept = if stage.global { "true" } else { "_n > 0" };
         session.execute_batch(&format!(

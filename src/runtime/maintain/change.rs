@@ -335,9 +335,11 @@ impl<'a> Changes<'a> {
         } else {
             undone(&after, &changed.rows)
         };
+        let mut ways = self.contents(block, index, order);
+        self.keep_outer(block, touch, &mut ways)?;
         let mut terms = Vec::new();
         for (sign, rows) in [(1, after), (-1, before)] {
-            for (other, mut contents) in self.contents(block, index, order) {
+            for (other, mut contents) in ways.clone() {
                 contents[index].clone_from(&rows);
                 terms.push((sign * other, over(block, &touch.block_sql, &contents)));
             }
@@ -349,6 +351,35 @@ impl<'a> Changes<'a> {
             } else {
                 self.session.insert_more(&sql, &[])?;
             }
+        }
+        Ok(())
+    }
+
+    /// Finds the rows of the other side that a touched key concerns once, for before and after, where both read the
+    /// same. With the first batch they are all of them.
+    fn keep_outer(
+        &self,
+        block: &Block,
+        touch: &Touch,
+        ways: &mut [(i8, Vec<String>)],
+    ) -> anyhow::Result<()> {
+        let Some(outer) = touch.outer.as_ref().filter(|_| !self.first) else {
+            return Ok(());
+        };
+        let contents: Vec<&String> = (ways.iter())
+            .map(|(_, contents)| &contents[outer.mention])
+            .collect();
+        let [content, others @ ..] = contents.as_slice() else {
+            return Ok(());
+        };
+        if others.iter().any(|other| other != content) {
+            return Ok(());
+        }
+        let rows = with(&block.mentions[outer.mention].name, content, &outer.own_sql);
+        self.session
+            .execute_batch(&format!("CREATE OR REPLACE TEMP TABLE _outer AS {rows}"))?;
+        for (_, contents) in ways {
+            contents[outer.mention] = "SELECT * FROM temp._outer".to_owned();
         }
         Ok(())
     }

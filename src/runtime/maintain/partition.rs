@@ -1,7 +1,7 @@
 //! Partitions during one batch: those it touches are evaluated again, and compared with what was kept.
 
 use super::change::{Changes, Rows};
-use crate::engine::{candidates, delete_sql};
+use crate::engine::candidates;
 use crate::plan::{Partition, TOUCHED};
 use crate::sql::quote_ident;
 
@@ -31,12 +31,13 @@ impl Changes<'_> {
         let candidates = candidates(self.session, state, (TOUCHED, &columns))?;
         let same_keys = same_keys(columns.len(), "old", TOUCHED);
         self.session.execute_batch(&format!(
-            "CREATE OR REPLACE TEMP TABLE {old} AS SELECT * FROM {candidates} AS old \
+            "CREATE OR REPLACE TEMP TABLE {old} AS SELECT * FROM {} AS old \
              SEMI JOIN temp.{TOUCHED} ON {same_keys};\n\
              CREATE OR REPLACE TEMP TABLE {next} AS SELECT * FROM ({again}\n) AS _rows({list}, {keys});\n\
              {};\n\
              INSERT INTO {state} SELECT * FROM temp.{next}",
-            delete_sql(state, &old)
+            candidates.query(),
+            candidates.delete_sql(&old)
         ))?;
         let rows = self.kept_difference(index, &list, (&old, &next))?;
         self.add(rows, content);
